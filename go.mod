@@ -1,0 +1,3 @@
+module github.com/hopyard/hopyard
+
+go 1.26.0
