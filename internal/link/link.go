@@ -3,11 +3,13 @@
 //
 // A link of two ends is a full-duplex cable; one of more is a half-duplex
 // segment, on which one station sends at a time. It takes frames from one node
-// and hands them to the others, and knows nothing of what is in them but the
+// and hands them to the others, and knows nothing of what is in them but their
 // length. Start reading at End.Send.
 package link
 
 import (
+	"fmt"
+
 	"github.com/hopyard/hopyard/internal/sim"
 	"github.com/hopyard/hopyard/internal/wire"
 )
@@ -32,7 +34,7 @@ type Tap interface {
 	Dropped(now sim.Time, place int, f *wire.Frame, why wire.Drop)
 }
 
-// Settings are how an end sends. The zero Settings are an ideal link of no
+// Settings are how an end sends. The zero Settings are an ideal link, with no
 // delay and no limit of rate.
 type Settings struct {
 	RateBitsPerSecond int64 // 0: unlimited
@@ -48,6 +50,21 @@ type Settings struct {
 	QueuePackets int // longest queue; 0: no such limit, and with QueueBytes 0 as well 1000
 	QueueBytes   int // largest queue; 0: no such limit
 	MTU          int // the largest IP packet; 0: 1500
+}
+
+const (
+	defaultMTU          = 1500
+	defaultQueuePackets = 1000 // Linux's txqueuelen (DEFAULT_TX_QUEUE_LEN)
+)
+
+func (s Settings) withDefaults() Settings {
+	if s.QueuePackets == 0 && s.QueueBytes == 0 {
+		s.QueuePackets = defaultQueuePackets
+	}
+	if s.MTU == 0 {
+		s.MTU = defaultMTU
+	}
+	return s
 }
 
 // Config is what a link is made of.
@@ -69,11 +86,30 @@ type EndConfig struct {
 
 // Link is a cable or a shared segment.
 type Link struct {
+	name string
+	seed uint64
+	tap  Tap
 	ends []End
+	bus  *transmitter // the one that all ends of a segment share; nil on a cable
+	down bool
 }
 
 // New makes a link, which is up. It panics on fewer than two ends.
-func New(cfg Config) *Link { return &Link{ends: make([]End, len(cfg.Ends))} }
+func New(cfg Config) *Link {
+	if len(cfg.Ends) < 2 {
+		panic(fmt.Sprintf("link: %q has %d ends, want at least 2", cfg.Name, len(cfg.Ends)))
+	}
+	l := &Link{name: cfg.Name, seed: cfg.Seed, tap: cfg.Tap, ends: make([]End, len(cfg.Ends))}
+	if len(cfg.Ends) > 2 {
+		l.bus = &transmitter{}
+		l.bus.init()
+	}
+	for i, c := range cfg.Ends {
+		l.ends[i] = End{link: l, origin: c.Origin, receiver: c.Receiver, port: int32(c.Port), place: int32(c.Place)}
+		l.ends[i].use(c.Settings)
+	}
+	return l
+}
 
 // End is the end of that number in Config.Ends.
 func (l *Link) End(i int) *End { return &l.ends[i] }
@@ -81,44 +117,43 @@ func (l *Link) End(i int) *End { return &l.ends[i] }
 // Ends is how many ends there are.
 func (l *Link) Ends() int { return len(l.ends) }
 
+// Name is what the link is called.
+func (l *Link) Name() string { return l.name }
+
 // Up reports whether the link is up.
-func (l *Link) Up() bool { return true }
+func (l *Link) Up() bool { return !l.down }
 
-// SetUp cuts the link or mends it. What waits and what is on the way when it is
-// cut is lost.
-func (l *Link) SetUp(now sim.Time, up bool) {}
-
-// End is one end of a link: a port's transmitter and its way to the others.
-type End struct{}
-
-// Send takes a frame to be sent, and owns it.
-func (e *End) Send(now sim.Time, f *wire.Frame) {}
-
-// Set changes how frames are sent from now on; what waits stays.
-func (e *End) Set(now sim.Time, s Settings) {}
-
-// Settings is how frames are sent, with the defaults filled in.
-func (e *End) Settings() Settings { return Settings{} }
-
-// SetReceiver plugs in another node or, with nil, none: the node has failed, and
-// what its port had not yet sent is dropped.
-func (e *End) SetReceiver(now sim.Time, r Receiver) {}
-
-// Counters is what has passed the end so far.
-func (e *End) Counters() Counters { return Counters{} }
-
-// Counters count what passed one end of a link.
-type Counters struct {
-	SentFrames, SentBytes         uint64
-	ReceivedFrames, ReceivedBytes uint64
-	Drops                         []DropCount // by reason, those that occurred
+// SetUp cuts the link or mends it, and tells the nodes that watch the carrier.
+// What waits and what is on the way when the link is cut is lost.
+func (l *Link) SetUp(now sim.Time, up bool) {
+	if up == l.Up() {
+		return
+	}
+	l.down = !up
+	if l.down {
+		for i := range l.ends {
+			l.ends[i].clear(now)
+		}
+	}
+	for i := range l.ends {
+		e := &l.ends[i]
+		if w, ok := e.receiver.(CarrierWatcher); ok {
+			w.Carrier(now, int(e.port), up)
+		}
+	}
 }
 
-// DropCount is how many frames were dropped for a reason.
-type DropCount struct {
-	Why    wire.Drop
-	Frames uint64
+// deliver hands a frame that one end sent to all the others: copies, and the
+// frame itself to the last of them.
+func (l *Link) deliver(now sim.Time, from *End, f *wire.Frame) {
+	last := len(l.ends) - 1
+	if from == &l.ends[last] {
+		last--
+	}
+	for i := range l.ends[:last] {
+		if to := &l.ends[i]; to != from {
+			to.receive(now, f.Clone())
+		}
+	}
+	l.ends[last].receive(now, f)
 }
-
-// Dropped is how many frames were dropped for a reason.
-func (c Counters) Dropped(why wire.Drop) uint64 { return 0 }
