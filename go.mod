@@ -1,3 +1,11 @@
 module github.com/hopyard/hopyard
 
 go 1.26.0
+
+require (
+	github.com/gopacket/gopacket v1.7.7 // indirect
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+	github.com/spf13/pflag v1.0.10 // indirect
+	go.yaml.in/yaml/v4 v4.0.0 // indirect
+	golang.org/x/text v0.14.0 // indirect
+)

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 
 	"github.com/hopyard/hopyard/internal/diag"
-	"github.com/hopyard/hopyard/internal/link"
 	"github.com/hopyard/hopyard/internal/sim"
 	"github.com/hopyard/hopyard/internal/wire"
 )
@@ -167,6 +166,8 @@ type Link struct {
 	Name string        `lab:"name" doc:"Default: its nodes with dashes between, as in h1-sw1."`
 	Ends []End         `lab:"endpoints,ends,nodes" doc:"What it joins: node or node:interface; two for a cable, more for a shared segment." example:"[\"h1:eth0\", \"sw1:1\"]"`
 	Impairments
+
+	short string // h1-sw1 as written, until the nodes are known
 }
 
 // Impairments are what a link does to frames. Each is for both directions or
@@ -180,7 +181,7 @@ type Impairments struct {
 	Reorder   Directed[Probability]  `lab:"reorder,reordering" doc:"Share of frames that overtake those before them." example:"1%"`
 	Corrupt   Directed[Probability]  `lab:"corrupt,corruption" doc:"Share of frames in which a bit is flipped." example:"0.1%"`
 	Queue     Directed[Queue]        `lab:"queue,buffer,limit" doc:"How much waits before the rate: packets or bytes. Default 1000p." example:"64KiB"`
-	MTU       Directed[int]          `lab:"mtu" doc:"Largest IP packet in bytes. Default 1500." example:"1400"`
+	MTU       Directed[MTU]          `lab:"mtu" doc:"Largest IP packet in bytes. Default 1500." example:"1400"`
 }
 
 // Directed is a value for the two directions of a cable. The zero Directed is
@@ -204,6 +205,9 @@ type Loss struct {
 	Rate  Probability `lab:"rate" doc:"Share of frames that are lost." example:"1%"`
 	Burst float64     `lab:"burst" doc:"Mean number of frames lost in a row. Default 1: each on its own." example:"5"`
 }
+
+// MTU is in bytes; it alone may be given without a unit, for it has no other.
+type MTU int
 
 // Queue is a limit in packets, in bytes or both; 0 is no limit of that kind.
 type Queue struct{ Packets, Bytes int }
@@ -276,10 +280,4 @@ type Check struct {
 	Expect string        `lab:"expect,check" doc:"The expression that must be true." example:"run[\"ping\"].exit == 0"`
 	Points float64       `lab:"points" doc:"What it counts. Default 1."`
 	Fail   string        `lab:"fail,hint" doc:"What to tell when it is not."`
-}
-
-// LinkSettings are the settings of the two directions of a link: what the link
-// says, else the lab's defaults, else nothing impaired.
-func (l *Lab) LinkSettings(k *Link) (forward, backward link.Settings) {
-	return k.Impairments.over(l.Defaults.Link).settings()
 }

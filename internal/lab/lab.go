@@ -8,17 +8,16 @@
 package lab
 
 import (
-	"os"
-
 	"github.com/hopyard/hopyard/internal/diag"
 	"github.com/hopyard/hopyard/internal/link"
+	"github.com/hopyard/hopyard/internal/sim"
 )
 
 // Read reads a lab file and what it includes. The list holds everything that is
-// wrong with it, warnings too; the lab is what could be understood, and is fit
-// to run when the list has no errors.
+// wrong with it, warnings too, sorted; the lab is what could be understood, and
+// is fit to plan when the list has no errors.
 func Read(path string) (*Lab, diag.List) {
-	text, err := os.ReadFile(path)
+	text, err := openFile(path)
 	if err != nil {
 		var found diag.List
 		found.Errorf(diag.Position{File: path}, "cannot read the lab: %v", err)
@@ -29,8 +28,18 @@ func Read(path string) (*Lab, diag.List) {
 
 // Parse is Read for a text at hand; name is its file name, and includes are
 // looked for beside it.
-func Parse(name string, text []byte) (*Lab, diag.List) {
-	return &Lab{}, nil
+func Parse(name string, text []byte) (*Lab, diag.List) { return parse(name, text, openFile) }
+
+func parse(name string, text []byte, open func(string) ([]byte, error)) (*Lab, diag.List) {
+	l := &Lab{Pos: diag.Position{File: name}, sources: &sources{}}
+	r := &reader{sources: l.sources, open: open}
+	r.text(l, name, text)
+	if !r.full {
+		r.found = append(r.found, l.complete()...)
+	}
+	r.found.Sort()
+	l.sources.quote(r.found)
+	return l, r.found
 }
 
 // over fills what i does not say from base.
@@ -52,17 +61,36 @@ func (d Directed[T]) over(base Directed[T]) Directed[T] {
 	return d
 }
 
-// Apply puts what i says in place of what the two directions had.
-func (i Impairments) Apply(forward, backward *link.Settings) {
-	i.Rate.apply(&forward.RateBitsPerSecond, &backward.RateBitsPerSecond)
+// each hands over the directions that were said.
+func (d Directed[T]) each(forward, backward *link.Settings, set func(*link.Settings, T)) {
+	if d.ForwardSet {
+		set(forward, d.Forward)
+	}
+	if d.BackwardSet {
+		set(backward, d.Backward)
+	}
 }
 
-func (d Directed[T]) apply(forward, backward *int64) {}
+// Apply puts what i says in place of what the two directions had.
+func (i Impairments) Apply(forward, backward *link.Settings) {
+	i.Rate.each(forward, backward, func(s *link.Settings, v Rate) { s.RateBitsPerSecond = int64(v) })
+	i.Delay.each(forward, backward, func(s *link.Settings, v sim.Duration) { s.Delay = v })
+	i.Jitter.each(forward, backward, func(s *link.Settings, v sim.Duration) { s.Jitter = v })
+	i.Loss.each(forward, backward, func(s *link.Settings, v Loss) { s.Loss, s.LossBurst = float64(v.Rate), v.Burst })
+	i.Duplicate.each(forward, backward, func(s *link.Settings, v Probability) { s.Duplicate = float64(v) })
+	i.Reorder.each(forward, backward, func(s *link.Settings, v Probability) { s.Reorder = float64(v) })
+	i.Corrupt.each(forward, backward, func(s *link.Settings, v Probability) { s.Corrupt = float64(v) })
+	i.Queue.each(forward, backward, func(s *link.Settings, v Queue) { s.QueuePackets, s.QueueBytes = v.Packets, v.Bytes })
+	i.MTU.each(forward, backward, func(s *link.Settings, v MTU) { s.MTU = int(v) })
+}
 
-func (i Impairments) settings() (forward, backward link.Settings) {
-	i.Apply(&forward, &backward)
+// LinkSettings are the settings of the two directions of a link: what the link
+// says, else the lab's defaults, else nothing impaired.
+func (l *Lab) LinkSettings(k *Link) (forward, backward link.Settings) {
+	k.Impairments.over(l.Defaults.Link).Apply(&forward, &backward)
 	return forward, backward
 }
 
-// sources are the texts that positions point into.
-type sources struct{}
+// Quote fills in the source lines of messages about this lab that were found
+// after it was read.
+func (l *Lab) Quote(found diag.List) { l.sources.quote(found) }
