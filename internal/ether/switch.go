@@ -33,7 +33,7 @@ type SwitchConfig struct {
 
 const (
 	defaultAgeing   = sim.Duration(300e9) // IEEE 802.1D table 7-5; Linux's ageing_time too
-	defaultTableMax = 8192                        // a usual size; Linux has no limit unless asked for one
+	defaultTableMax = 8192                // a usual size; Linux has no limit unless asked for one
 )
 
 // Switch is a transparent bridge (IEEE 802.1D 7) without spanning tree: it takes

@@ -106,6 +106,8 @@ func New(cfg Config) *Link {
 	}
 	for i, c := range cfg.Ends {
 		l.ends[i] = End{link: l, origin: c.Origin, receiver: c.Receiver, port: int32(c.Port), place: int32(c.Place)}
+	}
+	for i, c := range cfg.Ends {
 		l.ends[i].use(c.Settings)
 	}
 	return l
