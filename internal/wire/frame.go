@@ -36,17 +36,15 @@ func (f *Frame) Bytes() []byte { return f.buf[f.start:f.end] }
 // Len is the length of the frame in bytes.
 func (f *Frame) Len() int { return f.end - f.start }
 
-// Build lets write append the frame's bytes from its beginning:
+// Buffer is where a new frame is written, empty and with room behind it:
 //
-//	f.Build(func(b []byte) []byte { return AppendEthernet(b, h) })
-//
-// is the same as f.SetBytes(AppendEthernet(f.Buffer(), h)).
+//	f.SetBytes(AppendEthernet(f.Buffer(), h))
 func (f *Frame) Buffer() []byte { return f.buf[f.start:f.start] }
 
 // SetBytes makes b the frame. b is what appending to Buffer gave; where that
 // outgrew the storage, the frame takes the new one.
 func (f *Frame) SetBytes(b []byte) {
-	if len(b) > 0 && f.start < len(f.buf) && &b[0] == &f.buf[f.start] {
+	if cap(b) > 0 && f.start < len(f.buf) && &b[:1][0] == &f.buf[f.start] {
 		f.end = f.start + len(b)
 		return
 	}

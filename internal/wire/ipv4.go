@@ -81,6 +81,25 @@ func ParseIPv4(b []byte) (IPv4, error) {
 	return b[:total], nil
 }
 
+// ParseQuotedIPv4 checks that b holds the header of an IPv4 packet, as an ICMP
+// error quotes it: the packet may end anywhere after its header, often 8 bytes
+// on (RFC 792; RFC 1812 4.3.2.3 asks for more), whatever its total length says.
+func ParseQuotedIPv4(b []byte) (IPv4, error) {
+	if len(b) < IPv4MinLen {
+		return nil, shortError{"quoted IPv4 header", len(b), IPv4MinLen}
+	}
+	header, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	switch {
+	case b[0]>>4 != 4:
+		return nil, fmt.Errorf("quoted IPv4 packet with version %d", b[0]>>4)
+	case header < IPv4MinLen || total < header:
+		return nil, fmt.Errorf("quoted IPv4 packet with header length %d and total length %d", header, total)
+	case header > len(b):
+		return nil, shortError{"quoted IPv4 header", len(b), header}
+	}
+	return b[:min(len(b), total)], nil
+}
+
 // HeaderLen is the length of the header with its options in bytes.
 func (p IPv4) HeaderLen() int { return int(p[0]&15) * 4 }
 
@@ -129,7 +148,7 @@ func (p IPv4) Payload() []byte { return p[p.HeaderLen():] }
 // ChecksumOK reports whether the header's checksum is right.
 func (p IPv4) ChecksumOK() bool { return Sum(0).Add(p[:p.HeaderLen()]).Checksum() == 0 }
 
-// DecrementTTL takes one off the TTL and mends the checksum (RFC 1141).
+// DecrementTTL takes one off the TTL and mends the checksum (RFC 1624).
 func (p IPv4) DecrementTTL() {
 	before := binary.BigEndian.Uint16(p[8:])
 	p[8]--

@@ -31,6 +31,18 @@ func ParseIPv6(b []byte) (IPv6, error) {
 	return b[:total], nil
 }
 
+// ParseQuotedIPv6 checks that b holds the header of an IPv6 packet, as an
+// ICMPv6 error quotes it: the packet may end anywhere after it (RFC 4443 2.4 c).
+func ParseQuotedIPv6(b []byte) (IPv6, error) {
+	if len(b) < IPv6Len {
+		return nil, shortError{"quoted IPv6 header", len(b), IPv6Len}
+	}
+	if b[0]>>4 != 6 {
+		return nil, fmt.Errorf("quoted IPv6 packet with version %d", b[0]>>4)
+	}
+	return b[:min(len(b), IPv6Len+int(binary.BigEndian.Uint16(b[4:])))], nil
+}
+
 // TrafficClass is DSCP and ECN.
 func (p IPv6) TrafficClass() uint8 { return p[0]<<4 | p[1]>>4 }
 
