@@ -79,3 +79,6 @@ func (d Drop) String() string {
 	}
 	return "unknown reason"
 }
+
+// Known reports whether d is one of the reasons above.
+func (d Drop) Known() bool { return d < dropEnd }

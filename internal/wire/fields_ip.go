@@ -1,0 +1,215 @@
+package wire
+
+import "fmt"
+
+func (d *dissector) ipv4(start, end int) {
+	parse := ParseIPv4
+	if d.quoted {
+		parse = ParseQuotedIPv4
+	}
+	p, err := parse(d.frame[start:end])
+	if err != nil {
+		d.rest("IPv4", 3, start, end, err.Error())
+		return
+	}
+	header := start + p.HeaderLen()
+	d.src, d.dst = p.Src(), p.Dst()
+	l := d.layer("IPv4", 3, start, header)
+	l.Summary = fmt.Sprintf("IPv4 %s -> %s, TTL %d, carries %s", p.Src(), p.Dst(), p.TTL(), p.Protocol())
+	l.dec("Version", 0, 0, 4)
+	l.dec("IHL", 0, 4, 4).Note = fmt.Sprintf("%d bytes", p.HeaderLen())
+	l.dec("DSCP", 1, 0, 6)
+	l.dec("ECN", 1, 6, 2)
+	l.dec("Total Length", 2, 0, 16)
+	l.hex("Identification", 4, 0, 16)
+	l.dec("Reserved Flag", 6, 0, 1)
+	l.dec("Don't Fragment", 6, 1, 1)
+	l.dec("More Fragments", 6, 2, 1)
+	l.dec("Fragment Offset", 6, 3, 13).Note = fmt.Sprintf("byte %d", p.FragmentOffset())
+	l.dec("Time to Live", 8, 0, 8)
+	l.dec("Protocol", 9, 0, 8).Note = p.Protocol().String()
+	// The header is whole even where quoted; its TTL was changed with its checksum.
+	l.hex("Header Checksum", 10, 0, 16)
+	if p.ChecksumOK() {
+		l.Fields[len(l.Fields)-1].Value += " (correct)"
+	} else {
+		l.Fields[len(l.Fields)-1].Value += " (wrong)"
+		l.Problem = "bad header checksum"
+	}
+	l.ip("Source Address", 12, 4)
+	l.ip("Destination Address", 16, 4)
+	l.ipv4Options(p)
+	if p.IsFragment() {
+		l.Summary += fmt.Sprintf(", fragment at byte %d", p.FragmentOffset())
+		d.rest("Fragment", 0, header, start+len(p), "")
+	} else {
+		d.transport(p.Protocol(), header, start+len(p))
+	}
+	d.rest("Padding", 2, start+len(p), end, "")
+}
+
+func (l *layerWriter) ipv4Options(p IPv4) {
+	for b := p.Options(); len(b) > 0; {
+		off := p.HeaderLen() - len(b)
+		o, rest, ok := NextIPv4Option(b)
+		if !ok {
+			l.bytes("Malformed Option", off, len(b))
+			l.Problem = "malformed IPv4 option"
+			return
+		}
+		f := l.field("Option: "+o.Type.String(), fmt.Sprintf("type %d, %x", uint8(o.Type), o.Data), off, 0, 8*(len(b)-len(rest)))
+		for i := range o.Recorded() {
+			f.Note += o.Route(i).String() + " "
+		}
+		b = rest
+	}
+}
+
+func (d *dissector) ipv6(start, end int) {
+	parse := ParseIPv6
+	if d.quoted {
+		parse = ParseQuotedIPv6
+	}
+	p, err := parse(d.frame[start:end])
+	if err != nil {
+		d.rest("IPv6", 3, start, end, err.Error())
+		return
+	}
+	d.src, d.dst = p.Src(), p.Dst()
+	l := d.layer("IPv6", 3, start, start+IPv6Len)
+	l.Summary = fmt.Sprintf("IPv6 %s -> %s, hop limit %d, carries %s", p.Src(), p.Dst(), p.HopLimit(), p.NextHeader())
+	l.dec("Version", 0, 0, 4)
+	l.hex("Traffic Class", 0, 4, 8)
+	l.hex("Flow Label", 1, 4, 20)
+	l.dec("Payload Length", 4, 0, 16)
+	l.dec("Next Header", 6, 0, 8).Note = p.NextHeader().String()
+	l.dec("Hop Limit", 7, 0, 8)
+	l.ip("Source Address", 8, 16)
+	l.ip("Destination Address", 24, 16)
+	d.extensions(p.NextHeader(), start+IPv6Len, start+len(p))
+	d.rest("Padding", 2, start+len(p), end, "")
+}
+
+// extensions walks IPv6 extension headers (RFC 8200 4) to the transport.
+func (d *dissector) extensions(next Protocol, start, end int) {
+	for {
+		size := 8
+		switch next {
+		case ProtocolHopByHop, ProtocolRouting, ProtocolDestination:
+			if end-start >= 2 {
+				size = 8 * (int(d.frame[start+1]) + 1)
+			}
+		case ProtocolFragment:
+		default:
+			d.transport(next, start, end)
+			return
+		}
+		if end-start < size {
+			d.rest(next.String(), 3, start, end, fmt.Sprintf("%s cut short: %d bytes, want %d", next, end-start, size))
+			return
+		}
+		l := d.layer(next.String(), 3, start, start+size)
+		following := Protocol(d.frame[start])
+		l.Summary = fmt.Sprintf("%s, %d bytes, then %s", next, size, following)
+		l.dec("Next Header", 0, 0, 8).Note = following.String()
+		if next == ProtocolFragment {
+			l.dec("Reserved", 1, 0, 8)
+			offset := l.number(2, 0, 13)
+			l.dec("Fragment Offset", 2, 0, 13).Note = fmt.Sprintf("byte %d", 8*offset)
+			l.dec("Reserved", 3, 5, 2)
+			more := l.number(3, 7, 1)
+			l.dec("More Fragments", 3, 7, 1)
+			l.hex("Identification", 4, 0, 32)
+			if offset != 0 || more != 0 {
+				d.rest("Fragment", 0, start+size, end, "")
+				return
+			}
+		} else {
+			l.dec("Hdr Ext Len", 1, 0, 8).Note = fmt.Sprintf("%d bytes", size)
+			l.bytes("Options and Data", 2, size-2)
+		}
+		next, start = following, start+size
+	}
+}
+
+func (d *dissector) icmp(start, end int) {
+	m, err := ParseICMP(d.frame[start:end])
+	if err != nil {
+		d.rest("ICMP", 3, start, end, err.Error())
+		return
+	}
+	tail := end
+	if m.IsError() {
+		tail = start + ICMPLen
+	}
+	l := d.layer("ICMP", 3, start, tail)
+	l.Summary = fmt.Sprintf("ICMP type %d code %d", m.Type(), m.Code())
+	l.dec("Type", 0, 0, 8)
+	l.dec("Code", 1, 0, 8)
+	l.checksum(2, m.ChecksumOK)
+	switch m.Type() {
+	case ICMPEcho, ICMPEchoReply:
+		l.Summary = fmt.Sprintf("ICMP echo %s, id %d, seq %d", map[bool]string{true: "request", false: "reply"}[m.Type() == ICMPEcho], m.ID(), m.Seq())
+		l.dec("Identifier", 4, 0, 16)
+		l.dec("Sequence Number", 6, 0, 16)
+	case ICMPRedirect:
+		l.Summary = fmt.Sprintf("ICMP redirect: better router %s", m.Gateway())
+		l.ip("Gateway Internet Address", 4, 4)
+	case ICMPUnreachable:
+		l.Summary = fmt.Sprintf("ICMP destination unreachable, code %d", m.Code())
+		l.hex("Unused", 4, 0, 16)
+		l.dec("Next-Hop MTU", 6, 0, 16)
+	case ICMPTimeExceeded:
+		l.Summary = fmt.Sprintf("ICMP time exceeded, code %d", m.Code())
+		l.hex("Unused", 4, 0, 32)
+	default:
+		l.hex("Rest of Header", 4, 0, 32)
+	}
+	d.afterICMP(l, m.IsError(), start, end, d.ipv4)
+}
+
+// afterICMP adds an ICMP message's data, or the packet that an error quotes.
+// Nothing is quoted in a quoted packet: no error is sent about an error.
+func (d *dissector) afterICMP(l *layerWriter, isError bool, start, end int, ip func(start, end int)) {
+	if !isError {
+		l.bytes("Data", ICMPLen, end-start-ICMPLen)
+		return
+	}
+	if d.quoted {
+		d.rest("Data", 0, start+ICMPLen, end, "")
+		return
+	}
+	d.quoted = true
+	ip(start+ICMPLen, end)
+	d.quoted = false
+}
+
+func (d *dissector) icmpv6(start, end int) {
+	m, err := ParseICMPv6(d.frame[start:end])
+	if err != nil {
+		d.rest("ICMPv6", 3, start, end, err.Error())
+		return
+	}
+	tail := end
+	if m.IsError() {
+		tail = start + ICMPLen
+	}
+	l := d.layer("ICMPv6", 3, start, tail)
+	l.Summary = fmt.Sprintf("ICMPv6 type %d code %d", m.Type(), m.Code())
+	l.dec("Type", 0, 0, 8)
+	l.dec("Code", 1, 0, 8)
+	src, dst := d.src, d.dst
+	l.checksum(2, func() bool { return m.ChecksumOK(src, dst) })
+	switch m.Type() {
+	case ICMPv6Echo, ICMPv6EchoReply:
+		l.Summary = fmt.Sprintf("ICMPv6 echo %s, id %d, seq %d", map[bool]string{true: "request", false: "reply"}[m.Type() == ICMPv6Echo], m.ID(), m.Seq())
+		l.dec("Identifier", 4, 0, 16)
+		l.dec("Sequence Number", 6, 0, 16)
+	case ICMPv6PacketTooBig:
+		l.Summary = fmt.Sprintf("ICMPv6 packet too big, MTU %d", m.MTU())
+		l.dec("MTU", 4, 0, 32)
+	default:
+		l.hex("Rest of Header", 4, 0, 32)
+	}
+	d.afterICMP(l, m.IsError(), start, end, d.ipv6)
+}
