@@ -90,6 +90,9 @@ func (p *Proc) Stop(cause error) {
 // String names the program and its node.
 func (p *Proc) String() string { return fmt.Sprintf("%q on %s", p.name, p.origin.name) }
 
+// Number is the program's number on its node, from 1, by the order of starts.
+func (p *Proc) Number() uint32 { return uint32(p.key) }
+
 // Origin is the node the program runs on.
 func (p *Proc) Origin() *Origin { return p.origin }
 
