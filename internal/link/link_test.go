@@ -614,11 +614,11 @@ func TestStreamNames(t *testing.T) {
 
 // pingPong keeps one frame going from end to end, and measures from the inside.
 type pingPong struct {
-	link      *Link
-	left      int
-	warm, end int
-	before    runtime.MemStats
-	after     runtime.MemStats
+	link   *Link
+	left   int
+	warm   int
+	before runtime.MemStats
+	after  runtime.MemStats
 }
 
 type pingPongEnd struct {
@@ -633,6 +633,8 @@ func (e *pingPongEnd) Receive(now sim.Time, _ int, f *wire.Frame) {
 	}
 	if e.p.left == 0 {
 		runtime.ReadMemStats(&e.p.after)
+	}
+	if e.p.left <= 0 {
 		f.Release()
 		return
 	}
@@ -640,7 +642,7 @@ func (e *pingPongEnd) Receive(now sim.Time, _ int, f *wire.Frame) {
 }
 
 // play sends frames to and fro for a number of hops and returns the allocations
-// of all but the first hundred hops.
+// of all but the first thousand.
 func (p *pingPong) play(t testing.TB, hops, frames int, s Settings) uint64 {
 	k := sim.New()
 	var pool wire.Pool
