@@ -1,0 +1,86 @@
+package stack
+
+// Counter is a counter by the name of Linux's /proc/net/snmp and snmp6:
+// "Ip.InReceives".
+type Counter struct {
+	Name  string
+	Value uint64
+}
+
+// InterfaceCounters are what ip -s link shows.
+type InterfaceCounters struct {
+	ReceivedPackets, ReceivedBytes, ReceivedErrors, ReceivedDrops, ReceivedMulticast uint64
+	SentPackets, SentBytes, SentErrors, SentDrops                                    uint64
+}
+
+// counter numbers the counters of a stack.
+type counter uint8
+
+const (
+	ipInReceives counter = iota
+	ipInHdrErrors
+	ipInAddrErrors
+	ipForwDatagrams
+	ipInUnknownProtos
+	ipInDiscards
+	ipInDelivers
+	ipOutRequests
+	ipOutDiscards
+	ipOutNoRoutes
+	ipReasmTimeout
+	ipReasmReqds
+	ipReasmOKs
+	ipReasmFails
+	ipFragOKs
+	ipFragFails
+	ipFragCreates
+	icmpInMsgs
+	icmpInErrors
+	icmpInCsumErrors
+	icmpInDestUnreachs
+	icmpInTimeExcds
+	icmpInParmProbs
+	icmpInRedirects
+	icmpInEchos
+	icmpInEchoReps
+	icmpOutMsgs
+	icmpOutRateLimit
+	icmpOutDestUnreachs
+	icmpOutTimeExcds
+	icmpOutRedirects
+	icmpOutEchos
+	icmpOutEchoReps
+	udpInDatagrams
+	udpNoPorts
+	udpInErrors
+	udpOutDatagrams
+	udpRcvbufErrors
+	udpInCsumErrors
+	otherHost
+	countersEnd
+)
+
+var counterNames = [countersEnd]string{
+	"Ip.InReceives", "Ip.InHdrErrors", "Ip.InAddrErrors", "Ip.ForwDatagrams", "Ip.InUnknownProtos", "Ip.InDiscards", "Ip.InDelivers",
+	"Ip.OutRequests", "Ip.OutDiscards", "Ip.OutNoRoutes", "Ip.ReasmTimeout", "Ip.ReasmReqds", "Ip.ReasmOKs", "Ip.ReasmFails",
+	"Ip.FragOKs", "Ip.FragFails", "Ip.FragCreates",
+	"Icmp.InMsgs", "Icmp.InErrors", "Icmp.InCsumErrors", "Icmp.InDestUnreachs", "Icmp.InTimeExcds", "Icmp.InParmProbs", "Icmp.InRedirects",
+	"Icmp.InEchos", "Icmp.InEchoReps", "Icmp.OutMsgs", "Icmp.OutRateLimitGlobal", "Icmp.OutDestUnreachs", "Icmp.OutTimeExcds",
+	"Icmp.OutRedirects", "Icmp.OutEchos", "Icmp.OutEchoReps",
+	"Udp.InDatagrams", "Udp.NoPorts", "Udp.InErrors", "Udp.OutDatagrams", "Udp.RcvbufErrors", "Udp.InCsumErrors",
+	"Link.OtherHost",
+}
+
+// counters are uint32 as in SNMP: they wrap, and an idle host stays small.
+type counters [countersEnd]uint32
+
+func (s *Stack) count(c counter) { s.counters[c]++ }
+
+// Counters are the stack's counters, IPv4 and its upper layers first, IPv6 after.
+func (s *Stack) Counters() []Counter {
+	list := make([]Counter, 0, len(s.counters))
+	for c, v := range s.counters {
+		list = append(list, Counter{counterNames[c], uint64(v)})
+	}
+	return append(list, s.countersIPv6()...)
+}
