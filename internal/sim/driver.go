@@ -51,6 +51,7 @@ func (v *virtual) sleep(now, to Time) (Time, error) {
 	select {
 	case <-timer.C:
 		if span == idleMax {
+			v.start = v.start.Add(span) // the run's clock stood still
 			return now, errIdle
 		}
 	case <-v.woken:
@@ -85,6 +86,7 @@ func (l *live) sleep(now, to Time) (Time, error) {
 		return to, nil
 	case <-l.woken:
 	case <-l.done:
+		l.done = nil // heard once; programs may still need time to end
 	}
 	return min(Time(time.Since(l.start)), to), nil
 }

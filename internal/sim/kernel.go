@@ -24,8 +24,10 @@ type Kernel struct {
 	procs []*Proc   // programs that run, in the order of their start
 	fault error     // the first program that panicked
 
-	mu    sync.Mutex
-	asked []call // what programs asked for since the kernel last looked
+	mu       sync.Mutex
+	asked    []call      // what programs asked for since the kernel last looked
+	asking   atomic.Bool // whether there is any, for a look without the lock
+	answered []call      // storage for the next round
 
 	driver driver
 	until  Time
@@ -163,9 +165,13 @@ func (k *Kernel) resume() bool {
 // answer runs what programs asked for, ordered by (node, program, caller, the
 // caller's own sequence), so Go's scheduler has no say in it.
 func (k *Kernel) answer() bool {
+	if !k.asking.Load() {
+		return false
+	}
 	k.mu.Lock()
 	calls := k.asked
-	k.asked = nil
+	k.asked = k.answered
+	k.asking.Store(false)
 	k.mu.Unlock()
 	slices.SortFunc(calls, func(a, b call) int {
 		return cmp.Or(cmp.Compare(a.caller.proc.key, b.caller.proc.key), cmp.Compare(a.caller.id, b.caller.id), cmp.Compare(a.seq, b.seq))
@@ -173,7 +179,9 @@ func (k *Kernel) answer() bool {
 	for _, c := range calls {
 		c.do(k.now)
 	}
-	return len(calls) > 0
+	clear(calls)
+	k.answered = calls[:0]
+	return true
 }
 
 // advance moves the clock to the instant of the next event, or to an earlier

@@ -131,6 +131,7 @@ func (c *Caller) Post(do func(now Time)) {
 	k.mu.Lock()
 	k.asked = append(k.asked, call{c, c.seq, do})
 	first := len(k.asked) == 1
+	k.asking.Store(true)
 	k.mu.Unlock()
 	if first {
 		k.driver.wake()
