@@ -112,13 +112,17 @@ func (p *Plan) placeGiven() {
 			}
 			j := p.interfaceNamed(n, a.Interface, pos, "address")
 			if j < 0 {
+				n.incomplete = true
 				continue
 			}
 			to := &n.Interfaces[j]
 			to.SLAAC = to.SLAAC || a.SLAAC
 			for k, prefix := range a.Prefixes {
-				p.usable(n, prefix, a.position(k, n.Pos))
-				to.Addr = append(to.Addr, prefix)
+				if p.usable(prefix, a.position(k, n.Pos)) {
+					to.Addr = append(to.Addr, prefix)
+				} else {
+					n.incomplete = true
+				}
 			}
 		}
 		for j := range n.Interfaces {
@@ -136,9 +140,10 @@ func (a *Addresses) position(i int, otherwise diag.Position) diag.Position {
 	return otherwise
 }
 
-// usable warns of an address that no host should have. It is no error: what
-// comes of it is worth a lab.
-func (p *Plan) usable(n *NodePlan, a netip.Prefix, pos diag.Position) {
+// usable refuses an address that no interface takes, and warns of one that no
+// host should have: what comes of that is worth a lab.
+func (p *Plan) usable(a netip.Prefix, pos diag.Position) bool {
+	before := len(p.found)
 	switch {
 	case a.Addr().IsMulticast():
 		p.found.Errorf(pos, "%s is a multicast address; an interface needs one of its own", a.Addr())
@@ -151,6 +156,7 @@ func (p *Plan) usable(n *NodePlan, a netip.Prefix, pos diag.Position) {
 	case !subnet.Usable(a, a.Addr()) && a.Addr().Is4():
 		p.found.Warnf(pos, "%s names the network %s itself, and is not a host's", a.Addr(), a.Masked())
 	}
+	return !p.found[before:].HasErrors()
 }
 
 func has(addresses []netip.Prefix, is4 bool) bool {

@@ -36,6 +36,7 @@ func init() { // the table's functions use the table
 	enum[RouteType](string(Unicast), string(Blackhole), string(Unreachable), string(Prohibit))
 	add(readMTU, schemaMTU)
 	add(readLoss, schemaLoss)
+	add(readRoute, func(s *schemaWriter) map[string]any { return s.ref(reflect.TypeFor[Route]()) })
 	add(readPrefix, schemaText)
 	add(readAddr, schemaText)
 	add(readText, schemaText)

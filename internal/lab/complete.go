@@ -17,13 +17,14 @@ type checker struct {
 	nodes  map[string]*Node
 	groups map[string]*Group
 	links  map[string]*Link
+	broken map[diag.Position]bool // things that the reader could not make out in full, and has told of
 }
 
 // complete fills in what the file leaves to rules that need no addresses: seed,
 // what nodes share with their group, kinds, the short form and names of links.
-// It may be called again.
-func (l *Lab) complete() diag.List {
-	c := &checker{Lab: l, nodes: map[string]*Node{}, groups: map[string]*Group{}, links: map[string]*Link{}}
+// It may be called again, and judges nothing that is broken.
+func (l *Lab) complete(broken map[diag.Position]bool) diag.List {
+	c := &checker{Lab: l, nodes: map[string]*Node{}, groups: map[string]*Group{}, links: map[string]*Link{}, broken: broken}
 	if l.Seed == 0 {
 		l.Seed = 1
 	}
@@ -161,6 +162,7 @@ func (c *checker) layer2(n *Node) {
 func (c *checker) route(r *Route) {
 	special := r.Type != "" && r.Type != Unicast
 	switch {
+	case c.broken[r.Pos]:
 	case !r.To.IsValid():
 		c.found.Errorf(r.Pos, "a route needs `to`: where it leads, as in to: 10.2.0.0/16 or to: default")
 	case r.Via.IsValid() && r.To.Addr().Is4() != r.Via.Is4():
@@ -240,7 +242,8 @@ func (c *checker) resolveShort(k *Link) []End {
 		left, right := strings.TrimSpace(k.short[:i]), strings.TrimSpace(k.short[i+1:])
 		known := 0
 		for _, side := range []string{left, right} {
-			if name, _, _ := strings.Cut(side, ":"); c.nodes[name] != nil {
+			name, port, named := strings.Cut(side, ":")
+			if c.nodes[name] != nil && (!named || interfacePattern.MatchString(port)) {
 				known++
 			}
 		}

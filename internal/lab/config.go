@@ -70,9 +70,10 @@ type Defaults struct {
 
 // Pools is where addresses are drawn from; an invalid prefix means the default.
 type Pools struct {
-	LAN   netip.Prefix `lab:"lan" doc:"For segments with hosts, a /24 each or larger where more are needed. Default 10.0.0.0/9." example:"192.168.0.0/16"`
-	Cable netip.Prefix `lab:"cable,p2p" doc:"For cables between two machines and nothing else, a /30 each. Default 10.128.0.0/9." example:"172.16.0.0/12"`
-	IPv6  netip.Prefix `lab:"ipv6,v6" doc:"For segments where IPv6 is asked for, a /64 each. Default fd00::/48." example:"fd12:3456:789a::/48"`
+	Pos   diag.Position `lab:"-"`
+	LAN   netip.Prefix  `lab:"lan" doc:"For segments with hosts, a /24 each or larger where more are needed. Default 10.0.0.0/9." example:"192.168.0.0/16"`
+	Cable netip.Prefix  `lab:"cable,p2p" doc:"For cables between two machines and nothing else, a /30 each. Default 10.128.0.0/9." example:"172.16.0.0/12"`
+	IPv6  netip.Prefix  `lab:"ipv6,v6" doc:"For segments where IPv6 is asked for, a /64 each. Default fd00::/48." example:"fd12:3456:789a::/48"`
 }
 
 // Group is a name for several nodes and the settings that they share.

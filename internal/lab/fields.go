@@ -58,6 +58,12 @@ func (r *reader) structure(v reflect.Value, n *yaml.Node) {
 		}
 		return
 	}
+	before := len(r.found)
+	defer func() {
+		if len(r.found) > before {
+			r.broken[r.at(n)] = true
+		}
+	}()
 	if pos := v.FieldByName("Pos"); pos.IsValid() && pos.Type() == positionType && !pos.Interface().(diag.Position).IsValid() {
 		pos.Set(reflect.ValueOf(r.at(n)))
 	}

@@ -8,6 +8,8 @@
 package lab
 
 import (
+	"slices"
+
 	"github.com/hopyard/hopyard/internal/diag"
 	"github.com/hopyard/hopyard/internal/link"
 	"github.com/hopyard/hopyard/internal/sim"
@@ -32,14 +34,31 @@ func Parse(name string, text []byte) (*Lab, diag.List) { return parse(name, text
 
 func parse(name string, text []byte, open func(string) ([]byte, error)) (*Lab, diag.List) {
 	l := &Lab{Pos: diag.Position{File: name}, sources: &sources{}}
-	r := &reader{sources: l.sources, open: open}
+	r := &reader{sources: l.sources, open: open, broken: map[diag.Position]bool{}}
 	r.text(l, name, text)
-	if !r.full {
-		r.found = append(r.found, l.complete()...)
+	if !r.full && (len(l.Nodes) > 0 || !r.found.HasErrors()) {
+		r.found = append(r.found, l.complete(r.broken)...)
 	}
-	r.found.Sort()
-	l.sources.quote(r.found)
-	return l, r.found
+	found := once(r.found)
+	found.Sort()
+	l.sources.quote(found)
+	return l, found
+}
+
+// once drops what was told before of the same place: an anchor is read again
+// wherever it is used.
+func once(found diag.List) diag.List {
+	type key struct {
+		at   diag.Position
+		text string
+	}
+	told := map[key]bool{}
+	return slices.DeleteFunc(found, func(m diag.Message) bool {
+		k := key{m.Position, m.Text}
+		again := told[k]
+		told[k] = true
+		return again
+	})
 }
 
 // over fills what i does not say from base.

@@ -31,7 +31,8 @@ type NodePlan struct {
 	Routes     []RoutePlan     // beside the connected ones
 	UsesIPv6   bool
 
-	blocks []netip.Prefix // what its cables to single hosts are drawn from
+	blocks     []netip.Prefix // what its cables to single hosts are drawn from
+	incomplete bool           // an address of it is wrong, so what depends on them is not judged
 }
 
 // InterfacePlan is one interface of a node, or one port of a switch or hub.
@@ -83,7 +84,7 @@ type RoutePlan struct {
 // from one; the plan is fit to build when it has no errors.
 func NewPlan(l *Lab) (*Plan, diag.List) {
 	p := &Plan{Lab: l, byName: map[string]int{}}
-	if p.found = l.complete(); !p.found.HasErrors() {
+	if p.found = l.complete(nil); !p.found.HasErrors() {
 		p.interfaces()
 		p.segments()
 		p.addresses()
@@ -211,7 +212,7 @@ func (p *Plan) interfaceNamed(n *NodePlan, name string, pos diag.Position, what 
 	case i >= 0:
 		return i
 	case len(names) == 0:
-		p.found.Errorf(pos, "%q has a %s and no link that it could be used on", n.Name, what)
+		p.found.Errorf(pos, "%q has no link that its %s could be used on", n.Name, what)
 	case name == "" && len(names) == 1:
 		return 0
 	case name == "":

@@ -78,6 +78,7 @@ type reader struct {
 	ends   [2]string // the nodes of the cable being read
 	within []string  // the files that include it, outermost first
 	files  int
+	broken map[diag.Position]bool // maps of settings in which something is wrong
 	depth  int
 	values int
 	full   bool // a bound was passed: nothing more is read or told
@@ -114,11 +115,7 @@ func (r *reader) text(l *Lab, name string, text []byte) {
 	}
 	var document yaml.Node
 	if err := yaml.Load(text, &document); err != nil {
-		if len(strings.TrimSpace(string(text))) == 0 {
-			r.errorf(diag.Position{File: name}, "the lab is empty").Note("`hopyard new` writes one to start from")
-			return
-		}
-		r.syntax(err)
+		r.syntax(err, string(text))
 		return
 	}
 	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 {
@@ -145,22 +142,30 @@ func (r *reader) firstBadByte(text []byte) diag.Position {
 }
 
 // syntax tells what the YAML parser stumbled over.
-func (r *reader) syntax(err error) {
+func (r *reader) syntax(err error, source string) {
 	at, text := diag.Position{File: r.file}, err.Error()
 	var load *yaml.LoadError
 	if errors.As(err, &load) {
 		text = load.Message
 		at.Line, at.Column, at.Length = load.Mark.Line, max(load.Mark.Column, 1), 1
 	}
-	if strings.Contains(text, "multiple") {
-		text = "a lab is one YAML document, and here a second starts (---)"
+	switch {
+	case strings.Contains(text, "no documents"):
+		r.errorf(at, "the lab is empty").Note("`hopyard new` writes one to start from")
+		return
+	case strings.Contains(text, "found multiple"):
+		if second := strings.LastIndex(source, "\n---"); second >= 0 {
+			at.Line, at.Column, at.Length = strings.Count(source[:second], "\n")+2, 1, 3
+		}
+		r.errorf(at, "a lab is one YAML document; here another starts")
+		return
 	}
 	m := r.errorf(at, "this is not YAML: %s", text)
-	if load != nil && load.ContextMsg != "" && load.ContextMark.Line > 0 {
+	if load != nil && load.ContextMsg != "" && load.ContextMark.Line > 0 && load.ContextMark != load.Mark {
 		m.See(diag.Position{File: r.file, Line: load.ContextMark.Line, Column: load.ContextMark.Column, Length: 1}, "%s, which starts here", load.ContextMsg)
 	}
 	switch {
-	case strings.Contains(text, "tab character"):
+	case strings.HasPrefix(r.sources.line(at), "\t"):
 		m.Note("YAML wants spaces at the start of a line, not tabs")
 	case strings.Contains(text, "mapping values are not allowed"):
 		m.Note("a value with `: ` in it needs quotes around it; or is the line above indented otherwise?")

@@ -82,6 +82,9 @@ func (p *Plan) givenRoutes(n *NodePlan) {
 }
 
 func (p *Plan) noWay(n *NodePlan, via netip.Addr, r Route, what string) {
+	if n.incomplete {
+		return
+	}
 	var networks []string
 	for _, i := range n.Interfaces {
 		for _, a := range i.Addr {

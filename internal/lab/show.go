@@ -107,17 +107,20 @@ func (p *Plan) showMembers(w io.Writer, members []EndPlan, bridge int) {
 			branch = "└──"
 		}
 		k := &p.Links[p.interfaceOf(e).Link]
-		port := ""
+		port := " ──"
+		if bridge < 0 {
+			port = ""
+		}
 		for _, end := range k.Ends {
 			if end.Node == bridge && bridge >= 0 {
-				port = " port " + p.interfaceOf(end).Name
+				port = " port " + p.interfaceOf(end).Name + " ──"
 			}
 		}
 		if !p.Nodes[e.Node].isMachine() {
-			fmt.Fprintf(w, "   %s%s ── %s (%s)%s\n", branch, port, p.endName(e), p.Nodes[e.Node].Kind, linkText(k, "  ", ""))
+			fmt.Fprintf(w, "   %s%s %s (%s)%s\n", branch, port, p.endName(e), p.Nodes[e.Node].Kind, linkText(k, "  ", ""))
 			continue
 		}
-		fmt.Fprintf(w, "   %s%s ── %s\t%s\t%s\n", branch, port, p.endName(e), addressText(p.interfaceOf(e)), linkText(k, "", ""))
+		fmt.Fprintf(w, "   %s%s %s\t%s%s\n", branch, port, p.endName(e), addressText(p.interfaceOf(e)), linkText(k, "\t", ""))
 	}
 	more(w, "   └── ", len(members)-shownMembers, "interface")
 }
@@ -210,7 +213,7 @@ func (p *Plan) showMachines(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for i := range n.Interfaces[:min(len(n.Interfaces), shownPorts)] {
 			port := &n.Interfaces[i]
-			fmt.Fprintf(t, "  %s\t%s\t%s\n", port.Name, port.MAC, addressText(port))
+			fmt.Fprintf(t, "  %s\t%s%s\n", port.Name, port.MAC, strings.TrimRight("\t"+addressText(port), "\t"))
 		}
 		t.Flush()
 		more(w, "  ", len(n.Interfaces)-shownPorts, "interface")

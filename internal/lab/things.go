@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net/netip"
 	"reflect"
 	"regexp"
 	"strings"
@@ -50,7 +51,7 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$`)
 
 // interfacePattern is what Linux takes, without the characters that lab files
 // use themselves (IFNAMSIZ is 16 with the final zero).
-var interfacePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]{0,14}$`)
+var interfacePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./]{0,14}$`)
 
 func (r *reader) name(n *yaml.Node, what string) bool {
 	if namePattern.MatchString(n.Value) {
@@ -159,7 +160,7 @@ func readEnd(r *reader, v *End, n *yaml.Node) {
 	if ok {
 		v.Node, v.Interface, _ = strings.Cut(s, ":")
 		if strings.HasSuffix(s, ":") || v.Interface != "" && !interfacePattern.MatchString(v.Interface) {
-			r.errorf(v.Pos, "%q cannot be the name of an interface: want letters, digits and . _ - /, at most 15", v.Interface)
+			r.errorf(v.Pos, "%q cannot be the name of an interface: want letters, digits and . _ /, at most 15", v.Interface)
 			v.Interface = ""
 		}
 	}
@@ -174,7 +175,7 @@ func (r *reader) perInterface(n *yaml.Node, each func(name string, value *yaml.N
 	}
 	for _, p := range r.pairs(n) {
 		if !interfacePattern.MatchString(p.key.Value) {
-			r.errorf(r.at(p.key), "%q cannot be the name of an interface: want letters, digits and . _ - /, at most 15", p.key.Value)
+			r.errorf(r.at(p.key), "%q cannot be the name of an interface: want letters, digits and . _ /, at most 15", p.key.Value)
 			continue
 		}
 		if value := r.resolve(p.value); value != nil {
@@ -318,5 +319,35 @@ func readList[T any](r *reader, v *[]T, n *yaml.Node, what string) {
 		}
 		r.value(reflect.ValueOf(&fresh).Elem(), item)
 		*v = append(*v, fresh)
+	}
+}
+
+// readRoute reads a route, whose `to` may be "default" or an address alone, as
+// `ip route` takes them.
+func readRoute(r *reader, v *Route, n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		r.errorf(r.at(n), "a route takes a map, as in { to: 10.2.0.0/16, via: 10.0.0.254 }; this is %s", describe(n))
+		return
+	}
+	v.Pos = r.at(n)
+	before, pairs, isDefault := len(r.found), r.pairs(n), false
+	for i, p := range pairs {
+		if p.key.Value != "to" && p.key.Value != "dst" && p.key.Value != "destination" {
+			continue
+		}
+		to := *p.value
+		if a, err := netip.ParseAddr(to.Value); err == nil {
+			to.Value = netip.PrefixFrom(a, a.BitLen()).String()
+		} else if isDefault = to.Value == "default"; isDefault {
+			to.Value = anywhere(true).String()
+		}
+		pairs[i].value = &to
+	}
+	r.keys(reflect.ValueOf(v).Elem(), pairs)
+	if isDefault && v.Via.Is6() {
+		v.To = anywhere(false)
+	}
+	if len(r.found) > before {
+		r.broken[v.Pos] = true
 	}
 }

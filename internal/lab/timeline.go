@@ -40,8 +40,11 @@ func (c *checker) timeline() {
 }
 
 func (c *checker) run(r *Run) {
-	c.machine(r.Pos, r.Node)
+	if r.Node != "" || !c.broken[r.Pos] {
+		c.machine(r.Pos, r.Node)
+	}
 	switch {
+	case c.broken[r.Pos]:
 	case r.Cmd == "" && r.Load == nil:
 		c.found.Errorf(r.Pos, "an item of run needs `cmd`, a command line, or `load`, traffic to generate")
 	case r.Cmd != "" && r.Load != nil:
@@ -88,8 +91,11 @@ func (c *checker) machine(at diag.Position, name string) {
 
 func (c *checker) load(l *Load) {
 	switch {
+	case c.broken[l.Pos]:
+		return
 	case (l.UDP == "") == (l.Ping == ""):
 		c.found.Errorf(l.Pos, "a load is one of udp: node:port and ping: node")
+		return
 	case l.UDP != "" && !strings.Contains(l.UDP, ":"):
 		c.found.Errorf(l.Pos, "udp: %q needs a port, as in %s:7", l.UDP, l.UDP)
 	}
@@ -104,6 +110,9 @@ func (c *checker) load(l *Load) {
 }
 
 func (c *checker) event(e *Event) {
+	if c.broken[e.Pos] {
+		return
+	}
 	given := 0
 	for _, s := range []string{e.Fail, e.Recover, e.Link} {
 		if s != "" {
@@ -131,15 +140,15 @@ func (c *checker) event(e *Event) {
 func (c *checker) pools() {
 	p := &c.Pools
 	if p.LAN.IsValid() && !p.LAN.Addr().Is4() {
-		c.found.Errorf(c.Pos, "pools: lan is of IPv4 addresses; %s goes to pools: ipv6", p.LAN)
+		c.found.Errorf(p.Pos, "pools: lan is of IPv4 addresses; %s goes to pools: ipv6", p.LAN)
 	}
 	if p.Cable.IsValid() && !p.Cable.Addr().Is4() {
-		c.found.Errorf(c.Pos, "pools: cable is of IPv4 addresses; %s goes to pools: ipv6", p.Cable)
+		c.found.Errorf(p.Pos, "pools: cable is of IPv4 addresses; %s goes to pools: ipv6", p.Cable)
 	}
 	if p.IPv6.IsValid() && !p.IPv6.Addr().Is6() {
-		c.found.Errorf(c.Pos, "pools: ipv6 is of IPv6 addresses, and %s is not", p.IPv6)
+		c.found.Errorf(p.Pos, "pools: ipv6 is of IPv6 addresses, and %s is not", p.IPv6)
 	}
 	if p.LAN.IsValid() && p.Cable.IsValid() && p.LAN.Overlaps(p.Cable) {
-		c.found.Errorf(c.Pos, "pools: lan %s and cable %s overlap", p.LAN, p.Cable)
+		c.found.Errorf(p.Pos, "pools: lan %s and cable %s overlap", p.LAN, p.Cable)
 	}
 }
