@@ -302,17 +302,19 @@ func TestPanicOfAProgram(t *testing.T) {
 func TestProgramsEndWithTheRun(t *testing.T) {
 	k := New()
 	var log []string
+	var mu sync.Mutex // a context that ends wakes its program at once, beside the kernel
+	note := func(what string) { mu.Lock(); defer mu.Unlock(); log = append(log, what) }
 	o := k.NewOrigin("a")
 	err := play(t, k, 10, func() {
 		p := o.Go("polite", func(p *Proc) {
 			<-p.Context().Done()
-			log = append(log, context.Cause(p.Context()).Error())
+			note(context.Cause(p.Context()).Error())
 			time.Sleep(time.Second) // time to tidy up
-			log = append(log, "tidy")
-		}, func(now Time) { log = append(log, "exit at "+now.String()) })
-		p.AtStop(func(now Time) { log = append(log, "closed at "+now.String()) })
+			note("tidy")
+		}, func(now Time) { note("exit at " + now.String()) })
+		p.AtStop(func(now Time) { note("closed at " + now.String()) })
 		var c *Caller
-		blocked := o.Go("blocked", func(p *Proc) { c = p.NewCaller(); c.Call(func(Time) {}); log = append(log, "unblocked") }, nil)
+		blocked := o.Go("blocked", func(p *Proc) { c = p.NewCaller(); c.Call(func(Time) {}); note("unblocked") }, nil)
 		blocked.AtStop(func(Time) { c.Return() })
 	})
 	want := []string{"closed at 0.000000010s", "the run has ended", "unblocked", "tidy", "exit at 1.000000010s"}
@@ -327,11 +329,8 @@ func TestProgramThatDoesNotEndIsNamed(t *testing.T) {
 	k := New()
 	err := play(t, k, 10, func() {
 		k.NewOrigin("a").Go("stubborn", func(p *Proc) {
-			for {
+			for range 600 { // longer than it is given
 				time.Sleep(time.Minute)
-				if p.origin.Now() > 10*Time(time.Hour) {
-					return
-				}
 			}
 		}, nil)
 	})
@@ -379,7 +378,8 @@ func TestLive(t *testing.T) {
 	err := k.RunLive(context.Background(), Time(60*time.Millisecond), func() {
 		o.after(Time(20*time.Millisecond), func(now Time) { log = append(log, "event at "+now.String()) })
 		o.Go("p", func(p *Proc) {
-			log = append(log, "woken at "+sleepInKernel(p.self, 0).String()[:4])
+			woken := sleepInKernel(p.self, 0)
+			p.self.Post(func(Time) { log = append(log, "woken at "+woken.String()[:4]) })
 			<-p.Context().Done()
 		}, nil)
 	}, nil)
