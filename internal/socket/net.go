@@ -1,0 +1,154 @@
+// Package socket is what a program on a virtual host sees of the network:
+// net.Conn and net.PacketConn for UDP, raw IP and Ethernet sockets, with
+// deadlines and Linux's errors.
+//
+// A method called by a program leaves a request with the kernel and waits; all
+// state behind it, the endpoints of package stack included, is touched in the
+// kernel alone. Start reading at Net and conn.
+package socket
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/hopyard/hopyard/internal/sim"
+	"github.com/hopyard/hopyard/internal/stack"
+)
+
+// Host is the machine that a program runs on.
+type Host interface {
+	Stack() *stack.Stack
+	// Settle is called in the kernel after the stack was touched: its deadline may
+	// have moved.
+	Settle(now sim.Time)
+	// LookupHost finds the addresses of a name, nil where there are none. Any
+	// goroutine may call it.
+	LookupHost(name string) []netip.Addr
+}
+
+// Net is one program's access to its host's network. What the program leaves
+// open is closed when it ends. Several goroutines of the program may share it.
+type Net struct {
+	proc *sim.Proc
+	host Host
+
+	mu     sync.Mutex // one request at a time
+	caller *sim.Caller
+
+	// The rest belongs to the kernel.
+	open    map[*conn]struct{}
+	stopped bool
+}
+
+// New gives the program access to the network of its host. Kernel only.
+func New(p *sim.Proc, h Host) *Net {
+	n := &Net{proc: p, host: h, caller: p.NewCaller(), open: map[*conn]struct{}{}}
+	p.AtStop(n.closeAll)
+	return n
+}
+
+// Proc is the program.
+func (n *Net) Proc() *sim.Proc { return n.proc }
+
+// Inspect runs f in the kernel and waits for it: f may look at the host's stack
+// and change it.
+func (n *Net) Inspect(f func(now sim.Time, s *stack.Stack)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.caller.Call(func(now sim.Time) {
+		f(now, n.host.Stack())
+		n.host.Settle(now)
+		n.caller.Return()
+	})
+}
+
+// closeAll closes what the program left open. The order is of no consequence:
+// closing sends nothing.
+func (n *Net) closeAll(now sim.Time) {
+	n.stopped = true
+	for c := range n.open {
+		c.shut(now)
+	}
+}
+
+// LookupHost returns the addresses of an address literal or of a name that the
+// lab knows. It fails with *net.DNSError.
+func (n *Net) LookupHost(name string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	if found := n.host.LookupHost(name); len(found) > 0 {
+		return found, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}
+
+// ListenPacket opens a UDP socket as net.ListenPacket does: network is "udp",
+// "udp4" or "udp6", address "host:port" with an empty host for all addresses.
+func (n *Net) ListenPacket(network, address string) (net.PacketConn, error) {
+	local, err := n.resolve(network, address, true)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	return n.ListenUDP(network, local)
+}
+
+// Dial opens a connected UDP socket as net.Dial does.
+func (n *Net) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	remote, err := n.resolve(network, address, false)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	return n.DialUDP(network, netip.AddrPort{}, remote)
+}
+
+// resolve reads "host:port" for a network.
+func (n *Net) resolve(network, address string, local bool) (netip.AddrPort, error) {
+	if network != "udp" && network != "udp4" && network != "udp6" {
+		return netip.AddrPort{}, net.UnknownNetworkError(network)
+	}
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, &net.AddrError{Err: "port is not a number from 0 to 65535", Addr: address}
+	}
+	if host == "" && local {
+		return netip.AddrPortFrom(netip.Addr{}, uint16(port)), nil
+	}
+	addrs, err := n.LookupHost(host)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for _, a := range addrs {
+		if (network != "udp4" || a.Is4()) && (network != "udp6" || a.Is6()) {
+			return netip.AddrPortFrom(a, uint16(port)), nil
+		}
+	}
+	return netip.AddrPort{}, &net.AddrError{Err: fmt.Sprintf("no %s address", network[3:]), Addr: host}
+}
+
+// isV6 tells the family of a socket: by the network's name, else by the address.
+func isV6(network string, a netip.Addr) bool {
+	return strings.HasSuffix(network, "6") || !strings.HasSuffix(network, "4") && (!a.IsValid() || a.Is6())
+}
+
+// sysError is err as package os wraps what a system call returned.
+func sysError(call string, err error) error {
+	if errno, ok := err.(syscall.Errno); ok {
+		return os.NewSyscallError(call, errno)
+	}
+	return err
+}
