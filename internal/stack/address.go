@@ -13,10 +13,10 @@ type AddressState uint8
 
 // The states of an address.
 const (
-	AddressReady     AddressState = iota
-	AddressTentative              // being checked for a duplicate
-	AddressDuplicate              // another machine has it
-	AddressDeprecated             // not for new communication (RFC 4862 5.5.4)
+	AddressReady      AddressState = iota
+	AddressTentative               // being checked for a duplicate
+	AddressDuplicate               // another machine has it
+	AddressDeprecated              // not for new communication (RFC 4862 5.5.4)
 )
 
 // String names the state as iproute2 prints it; "" for a ready address.

@@ -17,6 +17,8 @@ func (s *Stack) Input(now sim.Time, i *Interface, f *wire.Frame) { f.Release() }
 // sendFrame sends a whole frame out of i.
 func (i *Interface) sendFrame(now sim.Time, f *wire.Frame) { i.out.Send(now, f) }
 
+func (s *Stack) routeIPv4(now sim.Time, o *outgoing) error { return syscall.ENOSYS }
+
 func (s *Stack) sendIPv4(now sim.Time, f *wire.Frame, o *outgoing) error { return syscall.ENOSYS }
 
 func (s *Stack) icmpv4Error(now sim.Time, p *packet, why problem, mtu int) {}

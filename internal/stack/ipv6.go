@@ -18,6 +18,9 @@ func (s *Stack) receiveIPv6(now sim.Time, i *Interface, f *wire.Frame, to cast) 
 	s.drop(now, i, f, wire.DropUnknownType)
 }
 
+// routeIPv6 finds the way for o: see Stack.route.
+func (s *Stack) routeIPv6(now sim.Time, o *outgoing) error { return syscall.ENETUNREACH }
+
 // sendIPv6 sends an upper-layer packet, which f begins with.
 func (s *Stack) sendIPv6(now sim.Time, f *wire.Frame, o *outgoing) error {
 	f.Release()
@@ -41,7 +44,7 @@ func (s *Stack) interfaceDownIPv6(now sim.Time, i *Interface) {}
 // duplicate address detection (a.State), solicited-node group. stopAddressIPv6 is
 // its reverse.
 func (s *Stack) startAddressIPv6(now sim.Time, a *Address) {}
-func (s *Stack) stopAddressIPv6(a *Address)               {}
+func (s *Stack) stopAddressIPv6(a *Address)                {}
 
 // interfaceIPv6 and addressTimers are what IPv6 keeps at an interface and at an
 // address.
@@ -57,4 +60,6 @@ func defaultIPv6Sysctl() IPv6Sysctl { return IPv6Sysctl{} }
 func (s *Stack) countersIPv6() []Counter { return nil }
 
 // receiveICMPv6 takes an ICMPv6 message for this machine, and owns the frame.
-func (s *Stack) receiveICMPv6(now sim.Time, p *packet) { s.drop(now, p.in, p.frame, wire.DropUnknownType) }
+func (s *Stack) receiveICMPv6(now sim.Time, p *packet) {
+	s.drop(now, p.in, p.frame, wire.DropUnknownType)
+}

@@ -164,20 +164,35 @@ func (p *packet) ipPacket() []byte { return p.frame.Bytes()[p.ip:p.end] }
 func (p *packet) upper() []byte { return p.frame.Bytes()[p.payload:p.end] }
 
 // outgoing says how a packet made here is sent. The zero value of a field asks
-// for Linux's default.
+// for Linux's default. Below the line is what routing found.
 type outgoing struct {
-	src, dst     netip.Addr // src may be unset: chosen by route
-	protocol     wire.Protocol
-	ttl          uint8 // 0: default TTL or hop limit; 1 for multicast
-	tos          uint8
-	discover     MTUDiscover
-	iface        *Interface // nil: by route
-	broadcast    bool       // may go to a broadcast address
-	noLoop       bool       // multicast: no copy to this machine
+	src, dst  netip.Addr // src may be unset: chosen by route
+	protocol  wire.Protocol
+	ttl       uint8 // 0: the default TTL or hop limit; 1 for multicast
+	tos       uint8
+	discover  MTUDiscover
+	broadcast bool       // may go to a broadcast address, else EACCES
+	noLoop    bool       // multicast: no copy to this machine
+	iface     *Interface // nil: by route
+
+	nextHop netip.Addr
+	cast    cast
+	mtu     int  // of the path
+	locked  bool // the path's MTU is too small to be believed: no DF
 }
 
-// send sends the upper-layer packet in f, which it owns: by family, sendIPv4 or
-// sendIPv6. Errors are syscall.Errno as Linux gives them to a socket.
+// route finds the way for o and fills in src, iface, nextHop, cast and mtu.
+// Errors are syscall.Errno as Linux gives them to a socket.
+func (s *Stack) route(now sim.Time, o *outgoing) error {
+	if o.dst.Is4() {
+		return s.routeIPv4(now, o)
+	}
+	return s.routeIPv6(now, o)
+}
+
+// send sends the upper-layer packet in f, which it owns. EMSGSIZE where the path
+// MTU forbids it; o.mtu then tells the limit.
+// Precondition: route succeeded on o; checksums are in place.
 func (s *Stack) send(now sim.Time, f *wire.Frame, o *outgoing) error {
 	if o.dst.Is4() {
 		return s.sendIPv4(now, f, o)
