@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/hopyard/hopyard"
+	"github.com/hopyard/hopyard/internal/sim"
+)
+
+func newRun() *cobra.Command {
+	var o hopyard.RunOptions
+	var asJSON, quiet, noProgress bool
+	cmd := &cobra.Command{
+		Use:   "run LAB",
+		Short: "Run a lab and tell what happened",
+		Example: `  hopyard run labs/first.yaml
+  hopyard run labs/first.yaml --pcap captures    then open captures/all.pcapng in Wireshark
+  hopyard run labs/first.yaml --live             by the wall clock`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := hopyard.Open(args[0])
+			if err != nil {
+				return err
+			}
+			if len(o.PcapLinks) > 0 && o.PcapDir == "" {
+				return errors.New("--pcap-link chooses what --pcap DIR writes; give that too")
+			}
+			stderr := cmd.ErrOrStderr()
+			fmt.Fprint(stderr, l.Warnings().Render(colourOn(cmd, stderr)))
+			if !noProgress && !quiet && isTerminal(stderr) {
+				o.Progress = drawProgress(stderr)
+			}
+			report, err := l.Run(cmd.Context(), o)
+			if o.Progress != nil {
+				fmt.Fprint(stderr, "\r\x1b[K")
+			}
+			if report != nil && !quiet {
+				err = errors.Join(err, printReport(cmd, report, asJSON))
+			}
+			switch {
+			case errors.Is(err, sim.ErrStopped):
+				return &exitError{exitInterrupted, err}
+			case err != nil:
+				return err
+			case !report.Held():
+				return &exitError{status: exitNotHeld}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
+	f.StringVar(&o.PcapDir, "pcap", "", "write captures (pcapng) into this `folder`")
+	f.StringArrayVar(&o.PcapLinks, "pcap-link", nil, "capture only this `link` or link end; may be repeated")
+	f.Uint64Var(&o.Seed, "seed", 0, "run with this seed instead of the lab's")
+	f.DurationVar(&o.Until, "until", 0, "end at this virtual time, as in 10s or 2m")
+	f.BoolVar(&o.Live, "live", false, "run by the wall clock")
+	f.BoolVarP(&quiet, "quiet", "q", false, "print nothing; the exit status tells")
+	f.BoolVar(&noProgress, "no-progress", false, "do not show how far a long run is")
+	return cmd
+}
+
+func printReport(cmd *cobra.Command, report *hopyard.Report, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	if asJSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(report)
+	}
+	return report.Text(out, width(out), colourOn(cmd, out))
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// width is that of the terminal, or what fits a page.
+func width(w io.Writer) int {
+	if file, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 0 {
+			return columns
+		}
+	}
+	return 100
+}
+
+// drawProgress keeps one line that tells how far a run is, once it has taken a
+// second.
+func drawProgress(w io.Writer) func(reached, end time.Duration) {
+	started := time.Now()
+	return func(reached, end time.Duration) {
+		if time.Since(started) < time.Second {
+			return
+		}
+		const columns = 30
+		if end <= 0 {
+			fmt.Fprintf(w, "\r\x1b[K%v of virtual time", reached.Round(time.Millisecond))
+			return
+		}
+		done := int(min(columns, columns*reached/end))
+		fmt.Fprintf(w, "\r\x1b[K[%-*.*s] %v of %v of virtual time", columns, done, "##############################", reached.Round(time.Millisecond), end)
+	}
+}
