@@ -34,6 +34,9 @@ type Messages = diag.List
 // Report is what came of a run.
 type Report = scenario.Report
 
+// Progress is how far a run has come.
+type Progress = scenario.Progress
+
 // Open reads a lab file. Everything that is wrong with it is told at once: the
 // error is a Messages unless the file cannot be read.
 func Open(path string) (*Lab, error) { return prepare(lab.Read(path)) }
@@ -92,10 +95,9 @@ type RunOptions struct {
 	// Explain, if not nil, is told every packet as it passes.
 	Explain *Explainer
 
-	// Progress, if not nil, is called about five times a second from another
-	// goroutine with the instant that the run has reached and the instant at which
-	// it ends, 0 if that is not known.
-	Progress func(reached, end time.Duration)
+	// Progress, if not nil, is called by another goroutine about five times a
+	// second of wall time, from the first second on.
+	Progress func(Progress)
 }
 
 // Run plays the lab. The report is whole even where something did not hold; an
@@ -126,10 +128,7 @@ func (l *Lab) Run(ctx context.Context, o RunOptions) (report *Report, err error)
 	if o.Explain != nil {
 		rec.Attach(&explainSink{Explainer: o.Explain})
 	}
-	if o.Progress != nil {
-		defer watch(network.Kernel, o.Progress, o.Until)()
-	}
-	report, err = l.scenario.Play(ctx, network, scenario.Options{Live: o.Live, Until: o.Until})
+	report, err = l.scenario.Play(ctx, network, scenario.Options{Live: o.Live, Until: sim.Time(o.Until), Progress: o.Progress})
 	return report, errors.Join(err, rec.Close())
 }
 
@@ -160,25 +159,6 @@ func (l *Lab) ends(chosen []string) ([]string, error) {
 		}
 	}
 	return ends, nil
-}
-
-// watch calls progress now and then until the function it returns is called.
-func watch(k *sim.Kernel, progress func(reached, end time.Duration), end time.Duration) (stop func()) {
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		ticker := time.NewTicker(200 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				progress(time.Duration(k.Reached()), end)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done); <-stopped }
 }
 
 // Explainer tells packets one by one, layer by layer.

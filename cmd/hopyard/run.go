@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ func newRun() *cobra.Command {
 				return &exitError{exitInterrupted, err}
 			case err != nil:
 				return err
-			case !report.Held():
+			case !report.Passed:
 				return &exitError{status: exitNotHeld}
 			}
 			return nil
@@ -93,20 +94,16 @@ func width(w io.Writer) int {
 	return 100
 }
 
-// drawProgress keeps one line that tells how far a run is, once it has taken a
-// second.
-func drawProgress(w io.Writer) func(reached, end time.Duration) {
-	started := time.Now()
-	return func(reached, end time.Duration) {
-		if time.Since(started) < time.Second {
-			return
-		}
+// drawProgress keeps one line that tells how far a run is.
+func drawProgress(w io.Writer) func(hopyard.Progress) {
+	return func(p hopyard.Progress) {
 		const columns = 30
-		if end <= 0 {
-			fmt.Fprintf(w, "\r\x1b[K%v of virtual time", reached.Round(time.Millisecond))
+		if p.Share < 0 {
+			fmt.Fprintf(w, "\r\x1b[K%v of virtual time, %d frames", time.Duration(p.Time).Round(time.Millisecond), p.Frames)
 			return
 		}
-		done := int(min(columns, columns*reached/end))
-		fmt.Fprintf(w, "\r\x1b[K[%-*.*s] %v of %v of virtual time", columns, done, "##############################", reached.Round(time.Millisecond), end)
+		done := int(p.Share * columns)
+		fmt.Fprintf(w, "\r\x1b[K[%-*s] %3.0f %%  %v of %v of virtual time, %d frames",
+			columns, strings.Repeat("#", done), 100*p.Share, time.Duration(p.Time).Round(time.Millisecond), time.Duration(p.Until), p.Frames)
 	}
 }

@@ -211,6 +211,9 @@ func (n *Network) startHost(now sim.Time, p *NodePlan, h *node.Host) error {
 			}
 		}
 		i.SetUp(now, true)
+		if len(itf.Advertise) > 0 {
+			i.Advertise(now, &stack.RouterAdvertising{})
+		}
 	}
 	for _, r := range p.Routes {
 		if err := s.AddRoute(r.route(p, s)); err != nil {
@@ -279,6 +282,7 @@ func (b *builder) sysctl(p *NodePlan) *stack.Sysctl {
 	if b.sysctls[kind] == nil {
 		s := stack.DefaultSysctl()
 		s.IPForward = kind.router
+		s.IPv6.Disable, s.IPv6.Forwarding = !kind.ipv6, kind.router
 		b.sysctls[kind] = s
 	}
 	return b.sysctls[kind]
