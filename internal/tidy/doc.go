@@ -1,0 +1,2 @@
+// Package tidy is the test of the house rules that a compiler does not keep.
+package tidy
