@@ -30,7 +30,7 @@ func newIP() *cobra.Command {
 				if err := describe(cmd.OutOrStdout(), subnet.Describe(prefix)); err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "\n%s", subnet.Picture(prefix))
+				fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", subnet.Picture(prefix))
 			}
 			return nil
 		},
