@@ -71,6 +71,9 @@ func (i *Interface) AddAddress(now sim.Time, cfg AddressConfig) (*Address, error
 	if !addr.IsValid() || addr.Is4In6() || cfg.Prefix.Bits() < 0 {
 		return nil, syscall.EINVAL
 	}
+	if addr.Is6() && i.stack.sysctl.IPv6.Disable {
+		return nil, syscall.EACCES // inet6_addr_add: disable_ipv6 is set
+	}
 	a := &Address{Interface: i, Prefix: cfg.Prefix, noPrefixRoute: cfg.NoPrefixRoute, validUntil: cfg.ValidUntil, preferredUntil: cfg.PreferredUntil}
 	for _, b := range i.addresses {
 		if b.Addr() == addr {
@@ -122,7 +125,7 @@ func (s *Stack) startAddress(now sim.Time, a *Address) {
 	}
 	s.activate(a)
 	if s.sysctl.ARPNotify {
-		s.announce(now, a)
+		a.Interface.Announce(now, a.Addr())
 	}
 }
 

@@ -148,6 +148,7 @@ func (i *Interface) SetCarrier(now sim.Time, up bool) {
 	}
 	if i.up {
 		i.stack.announceAll(now, i)
+		i.stack.carrierIPv6(now, i)
 	}
 }
 

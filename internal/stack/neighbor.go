@@ -146,7 +146,9 @@ func (i *Interface) neighbor(now sim.Time, a netip.Addr) *Neighbor {
 	if !s.roomForNeighbor(now) {
 		return nil
 	}
-	n := &Neighbor{Addr: a, Interface: i, Used: now, Confirmed: now, Updated: now}
+	// ___neigh_create: a new entry was confirmed long ago, so that it is not taken
+	// for reachable before it answered.
+	n := &Neighbor{Addr: a, Interface: i, Used: now, Confirmed: now.Add(-2 * s.sysctl.NeighBaseReachable), Updated: now}
 	n.timer.Init(n)
 	if i.neighbors == nil {
 		i.neighbors = map[netip.Addr]*Neighbor{}
@@ -201,7 +203,7 @@ func (s *Stack) useNeighbor(now sim.Time, n *Neighbor, f *wire.Frame) bool {
 	case NeighborNone, NeighborFailed:
 		n.State, n.Updated, n.Probes = NeighborIncomplete, now, 0
 		s.wait(now, n, f)
-		s.setTimer(&n.timer, now.Add(s.sysctl.NeighRetrans))
+		s.setTimer(&n.timer, now.Add(n.retrans()))
 		s.probe(now, n)
 		return false
 	case NeighborIncomplete:
@@ -228,6 +230,15 @@ func (s *Stack) wait(now sim.Time, n *Neighbor, f *wire.Frame) {
 	n.waitingBytes += size
 }
 
+// retrans is the time between two questions for n: retrans_time_ms, or what a
+// router advertised.
+func (n *Neighbor) retrans() sim.Duration {
+	if n.Addr.Is6() {
+		return n.Interface.retransIPv6()
+	}
+	return n.Interface.stack.sysctl.NeighRetrans
+}
+
 // probe asks for n once.
 func (s *Stack) probe(now sim.Time, n *Neighbor) {
 	n.Probes++
@@ -244,7 +255,7 @@ func (n *Neighbor) Fire(now sim.Time) {
 	c := s.sysctl
 	switch n.State {
 	case NeighborReachable:
-		if end := n.Confirmed.Add(s.reachableTime(now, n.Addr)); now < end {
+		if end := n.Confirmed.Add(s.reachableTime(now, n)); now < end {
 			s.setTimer(&n.timer, end)
 			return
 		}
@@ -258,7 +269,7 @@ func (n *Neighbor) Fire(now sim.Time) {
 	case NeighborDelay:
 		if now <= n.Confirmed.Add(c.NeighDelayFirstProbe) {
 			n.State, n.Updated = NeighborReachable, now
-			s.setTimer(&n.timer, n.Confirmed.Add(s.reachableTime(now, n.Addr)))
+			s.setTimer(&n.timer, n.Confirmed.Add(s.reachableTime(now, n)))
 			return
 		}
 		n.State, n.Updated, n.Probes = NeighborProbe, now, 0
@@ -275,7 +286,7 @@ func (n *Neighbor) Fire(now sim.Time) {
 		s.failWaiting(now, n)
 		return
 	}
-	s.setTimer(&n.timer, now.Add(c.NeighRetrans))
+	s.setTimer(&n.timer, now.Add(n.retrans()))
 	s.probe(now, n)
 }
 
@@ -339,7 +350,7 @@ func (s *Stack) enter(now sim.Time, n *Neighbor, state NeighborState) {
 	n.State = state
 	switch state {
 	case NeighborReachable:
-		s.setTimer(&n.timer, now.Add(s.reachableTime(now, n.Addr)))
+		s.setTimer(&n.timer, now.Add(s.reachableTime(now, n)))
 	case NeighborDelay:
 		s.setTimer(&n.timer, now.Add(s.sysctl.NeighDelayFirstProbe))
 	case NeighborProbe:
@@ -371,8 +382,11 @@ const reachableDraw = 300 * 1e9
 
 // reachableTime is base_reachable_time times a random factor from 0.5 to 1.5
 // (RFC 4861 6.3.4), drawn anew every 300 s.
-func (s *Stack) reachableTime(now sim.Time, a netip.Addr) sim.Duration {
-	t, k := s.neighbors, family(a)
+func (s *Stack) reachableTime(now sim.Time, n *Neighbor) sim.Duration {
+	if v := n.Interface.v6; v != nil && v.reachable != 0 && n.Addr.Is6() {
+		return v.reachable // as a router advertised
+	}
+	t, k := s.neighbors, family(n.Addr)
 	if t.reachable[k] == 0 || now.Sub(t.drawnAt[k]) > reachableDraw {
 		base := s.sysctl.NeighBaseReachable
 		t.reachable[k], t.drawnAt[k] = s.rand().Between(base/2, base+base/2), now

@@ -55,9 +55,14 @@ type Route struct {
 }
 
 // compareRoutes is the order of look-up and of views: longest prefix, address,
-// metric.
+// metric. IPv6 has routes of one metric through several interfaces, as every
+// interface has fe80::/64.
 func compareRoutes(a, b *Route) int {
-	return cmp.Or(cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Metric, b.Metric))
+	c := cmp.Or(cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Metric, b.Metric))
+	if c != 0 || a.Prefix.Addr().Is4() || a.Interface == nil || b.Interface == nil {
+		return c
+	}
+	return cmp.Compare(a.Interface.index, b.Interface.index)
 }
 
 // AddRoute adds a route, as ip route add does: EEXIST where the prefix has one of

@@ -78,6 +78,32 @@ func (p IPv6) HopByHop() (Extensions, HeaderProblem) {
 	return x, problem
 }
 
+// Upper finds the upper layer of a packet or of the quoted start of one, without
+// judging the headers before it. It is ProtocolNone where the packet ends before
+// it, or is a fragment and not the first.
+func (p IPv6) Upper() (Protocol, []byte) {
+	next, at := p.NextHeader(), IPv6Len
+	for {
+		size := extensionUnit
+		switch next {
+		case ProtocolHopByHop, ProtocolRouting, ProtocolDestination:
+			if len(p) >= at+2 {
+				size *= 1 + int(p[at+1])
+			}
+		case ProtocolFragment:
+			if len(p) >= at+size && IPv6Fragment(p[at:]).Offset() != 0 {
+				return ProtocolNone, nil
+			}
+		default:
+			return next, p[at:]
+		}
+		if len(p) < at+size {
+			return ProtocolNone, nil
+		}
+		next, at = Protocol(p[at]), at+size
+	}
+}
+
 // extension reads the header at x.Offset and moves x behind it.
 func (p IPv6) extension(x *Extensions) HeaderProblem {
 	at := x.Offset

@@ -119,6 +119,29 @@ func TestIPv6FragmentRoundTrip(t *testing.T) {
 	}
 }
 
+func TestUpper(t *testing.T) {
+	tests := []struct {
+		next  Protocol
+		bytes []byte
+		want  Protocol
+		rest  int
+	}{
+		{ProtocolUDP, []byte{1, 2}, ProtocolUDP, 2},
+		{ProtocolDestination, []byte{58, 0, 0xc1, 4, 0, 0, 0, 0, 9}, ProtocolICMPv6, 1}, // an unknown option does not matter
+		{ProtocolFragment, []byte{17, 0, 0, 1, 0, 0, 0, 1, 9, 9, 9}, ProtocolUDP, 3},
+		{ProtocolFragment, []byte{17, 0, 0, 8, 0, 0, 0, 1, 9, 9, 9}, ProtocolNone, 0},
+		{ProtocolDestination, []byte{58, 1, 1, 4, 0, 0, 0, 0}, ProtocolNone, 0},
+		{ProtocolRouting, []byte{58}, ProtocolNone, 0},
+		{ProtocolFragment, nil, ProtocolNone, 0},
+	}
+	for _, test := range tests {
+		got, rest := packetIPv6(test.next, test.bytes...).Upper()
+		if got != test.want || len(rest) != test.rest {
+			t.Errorf("%s %x: %s and %d bytes, want %s and %d", test.next, test.bytes, got, len(rest), test.want, test.rest)
+		}
+	}
+}
+
 func FuzzExtensions(f *testing.F) {
 	f.Add([]byte(packetIPv6(ProtocolHopByHop, 60, 0, 5, 2, 0, 0, 1, 0, 17, 0, 0xde, 4, 0, 0, 0, 0)))
 	f.Add([]byte(packetIPv6(ProtocolRouting, 44, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 1)))
@@ -135,5 +158,8 @@ func FuzzExtensions(f *testing.F) {
 			t.Errorf("byte %d does not name %s", x.NamedAt, x.Upper)
 		}
 		p.HopByHop()
+		if upper, _ := p.Upper(); !problem.Bad() && x.Upper != ProtocolFragment && upper != x.Upper {
+			t.Errorf("upper layer %s, want %s", upper, x.Upper)
+		}
 	})
 }
