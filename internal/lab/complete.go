@@ -1,12 +1,15 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/hopyard/hopyard/internal/diag"
+	"github.com/hopyard/hopyard/internal/stack"
 )
 
 // checker completes a lab and finds what is wrong between its parts: names that
@@ -124,6 +127,20 @@ func (c *checker) node(n *Node) {
 	}
 	for i := range n.Routes {
 		c.route(&n.Routes[i])
+	}
+	c.sysctls(n)
+}
+
+// sysctls checks names and values against what a machine has.
+func (c *checker) sysctls(n *Node) {
+	for _, s := range n.Sysctl {
+		err := stack.DefaultSysctl().Set(s.Name, s.Value)
+		switch {
+		case errors.Is(err, syscall.ENOENT):
+			c.found.Errorf(s.Pos, "unknown sysctl %q", s.Name).Suggest(s.Name, stack.SysctlNames())
+		case err != nil:
+			c.found.Errorf(s.Pos, "sysctl %s: %v", s.Name, err)
+		}
 	}
 }
 
