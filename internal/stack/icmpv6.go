@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"syscall"
 
@@ -311,11 +310,4 @@ func (s *Stack) firstHop(now sim.Time, dst netip.Addr, r *Route) netip.Addr {
 		return e.gateway
 	}
 	return r.Gateway
-}
-
-// fillChecksumICMPv6 computes the checksum of a message that a raw socket sends.
-func fillChecksumICMPv6(b []byte, src, dst netip.Addr) {
-	b[2], b[3] = 0, 0
-	sum := wire.PseudoHeader(src, dst, wire.ProtocolICMPv6, len(b)).Add(b).Checksum()
-	binary.BigEndian.PutUint16(b[2:], sum)
 }

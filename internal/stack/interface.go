@@ -177,9 +177,12 @@ func (i *Interface) LeaveGroup(addr netip.Addr) {
 }
 
 // inGroup reports whether the interface has joined a group. Every machine is in
-// the groups of all hosts: 224.0.0.1 and ff02::1.
+// the groups of all hosts, 224.0.0.1 and ff02::1, and routers in ff02::2.
 func (i *Interface) inGroup(addr netip.Addr) bool {
 	if addr == allHostsIPv4 || addr == allNodesIPv6 || addr == allNodesInterface {
+		return true
+	}
+	if addr == allRoutersIPv6 && i.stack.sysctl.IPv6.Forwarding {
 		return true
 	}
 	for k := range i.groups {

@@ -144,15 +144,9 @@ func (s *Stack) SetForwardingIPv6(now sim.Time, on bool) {
 		if i.v6 == nil {
 			continue
 		}
-		if on {
-			i.JoinGroup(allRoutersIPv6)
-			if !s.acceptsRA() {
-				s.forgetRouters(i)
-			}
-			continue
-		}
-		i.LeaveGroup(allRoutersIPv6)
-		if a := i.linkLocal(); a != nil && a.usable() {
+		if !s.acceptsRA() {
+			s.forgetRouters(i)
+		} else if a := i.linkLocal(); a != nil && a.usable() {
 			s.solicitRouters(now, i)
 		}
 	}
@@ -166,9 +160,6 @@ func (s *Stack) interfaceUpIPv6(now sim.Time, i *Interface) {
 		return
 	}
 	i.ipv6()
-	if s.sysctl.IPv6.Forwarding {
-		i.JoinGroup(allRoutersIPv6)
-	}
 	if i.linkLocal() == nil {
 		i.AddAddress(now, AddressConfig{Prefix: eui64(linkLocalPrefix, i.mac)}) // cannot fail: it has none
 	}
@@ -194,9 +185,6 @@ func (s *Stack) interfaceDownIPv6(now sim.Time, i *Interface) {
 		if a := i.addresses[k]; a.Dynamic && a.Addr().Is6() {
 			i.RemoveAddress(now, a.Addr()) // cannot fail: it is in the list
 		}
-	}
-	if s.sysctl.IPv6.Forwarding {
-		i.LeaveGroup(allRoutersIPv6)
 	}
 }
 

@@ -499,6 +499,106 @@ func TestNoErrorAboutAnError(t *testing.T) {
 	n.expect()
 }
 
+func TestInterfaceDownAndUp(t *testing.T) {
+	n, a, _ := pair6(t)
+	i := a.Interface("eth0")
+	advertise6(n, i, 9, 1800, wire.AppendPrefixInformation(nil, wire.PrefixInformation{
+		Prefix: netip.MustParsePrefix("2001:db8:7::/64"), OnLink: true, Autonomous: true, ValidSeconds: 1000, PreferredSeconds: 1000}))
+	i.SetUp(n.now, false)
+	if len(i.Addresses()) != 2 || len(a.Routes()) != 0 || len(i.groups) != 0 || a.Deadline() != sim.Never {
+		t.Errorf("left: %d addresses, routes %v, groups %v, deadline %s", len(i.Addresses()), a.Routes(), i.groups, a.Deadline())
+	}
+	n.quiet()
+	i.SetUp(n.now, true)
+	n.run(22)
+	n.expect("20.000 a ::>ff02::1:ff00:1 NS 2001:db8::1 mac false",
+		"20.000 a ::>ff02::1:ff00:1 NS fe80::ff:fe00:1 mac false",
+		"21.000 a fe80::ff:fe00:1>ff02::2 RS")
+	i.SetCarrier(n.now, false)
+	i.SetCarrier(n.now, true)
+	n.expect("22.000 a fe80::ff:fe00:1>ff02::2 RS")
+}
+
+func TestAddressWaitsForCarrier(t *testing.T) {
+	n := newNet6(t)
+	i := n.plug(n.stack("a"), &segment6{}, 1)
+	i.SetCarrier(0, false)
+	i.SetUp(0, true)
+	n.run(5)
+	n.expect()
+	i.SetCarrier(n.now, true)
+	n.run(6)
+	n.expect("5.000 a ::>ff02::1:ff00:1 NS fe80::ff:fe00:1 mac false", "6.000 a fe80::ff:fe00:1>ff02::2 RS")
+}
+
+func TestForwardingRules(t *testing.T) {
+	n, _, r, _ := chain6(t, 1500)
+	in := r.Interface("eth0")
+	in.SetNeighbor(n.now, ip6("fe80::1"), wire.MAC{2, 0, 0, 0, 0, 1}, NeighborPermanent)
+	for prefix, kind := range map[string]RouteType{"2001:db8:1::/48": RouteBlackhole, "2001:db8:2::/48": RouteUnreachable, "2001:db8:3::/48": RouteProhibit} {
+		if err := r.AddRoute(Route{Prefix: netip.MustParsePrefix(prefix), Type: kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct{ src, dst, sent, drop string }{
+		{"2001:db8:a::1", "2001:db8:1::1", "", "blackhole route"},
+		{"2001:db8:a::1", "2001:db8:2::1", "2001:db8:a::ff>2001:db8:a::1 ICMPv6 1/0 0, 48 bytes", "no route"},
+		{"2001:db8:a::1", "2001:db8:3::1", "2001:db8:a::ff>2001:db8:a::1 ICMPv6 1/1 0, 48 bytes", "prohibited"},
+		{"fe80::1", "2001:db8:b::2", "fe80::ff:fe00:11>fe80::1 ICMPv6 1/2 0, 48 bytes", "invalid source address"},
+		{"::", "2001:db8:b::2", "", "for another station"},
+		{"ff02::5", "2001:db8:b::2", "", "invalid source address"},
+		{"::1", "2001:db8:b::2", "", "invalid source address"},
+		{"2001:db8:a::1", "::1", "", "invalid source address"},
+		{"2001:db8:a::1", "ff00::1", "", "invalid source address"},
+		{"2001:db8:a::1", "ff01::1", "", "invalid source address"},
+	}
+	for _, test := range tests {
+		n.raw(in, wire.IPv6Header{NextHeader: 200, HopLimit: 64, Src: ip6(test.src), Dst: ip6(test.dst)}, nil)
+		var want []string
+		if test.sent != "" {
+			want = []string{"20.000 r " + test.sent}
+		}
+		n.expect(want...)
+		n.expectDrops("20.000 r: " + test.drop)
+	}
+	r.SetForwardingIPv6(n.now, false)
+	n.raw(in, wire.IPv6Header{NextHeader: 200, HopLimit: 64, Src: ip6("2001:db8:a::1"), Dst: ip6("2001:db8:b::2")}, nil)
+	n.expectDrops("20.000 r: not for this host, and it does not forward")
+}
+
+// FuzzInputIPv6 gives a host and a router any packet: whatever they do with it,
+// they survive and keep no frame for ever.
+func FuzzInputIPv6(f *testing.F) {
+	f.Add(byte(58), byte(255), byte(1), wire.AppendRouterAdvertisement(nil, wire.RouterAdvertisementHeader{Src: ip6("fe80::9"), Dst: allNodesIPv6, LifetimeSeconds: 9}))
+	f.Add(byte(44), byte(64), byte(0), fragment6(8, 16, true))
+	f.Add(byte(0), byte(1), byte(2), []byte{60, 0, 5, 2, 0, 0, 1, 0, 17, 0, 0xde, 4, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, next, hopLimit, to byte, payload []byte) {
+		if len(payload) > 60000 {
+			return
+		}
+		n, _, r, _ := chain6(t, 1400)
+		n.mute = true
+		for _, i := range []*Interface{r.Interface("eth0"), n.stacks[0].Interface("eth0")} {
+			dst := []netip.Addr{i.Addresses()[0].Addr(), allNodesIPv6, ip6("2001:db8:b::2"), i.linkLocal().Addr()}[to%4]
+			for _, src := range []netip.Addr{ip6("fe80::9"), ip6("2001:db8:a::1"), netip.IPv6Unspecified()} {
+				if len(payload) >= 4 && next == 58 {
+					fillChecksumICMPv6(payload, src, dst)
+				}
+				n.raw(i, wire.IPv6Header{NextHeader: wire.Protocol(next), HopLimit: hopLimit, Src: src, Dst: dst}, payload)
+			}
+		}
+		n.run(200)
+		n.expectNoLeak()
+	})
+}
+
+// fillChecksumICMPv6 makes a message's checksum right.
+func fillChecksumICMPv6(b []byte, src, dst netip.Addr) {
+	b[2], b[3] = 0, 0
+	sum := wire.PseudoHeader(src, dst, wire.ProtocolICMPv6, len(b)).Add(b).Checksum()
+	b[2], b[3] = byte(sum>>8), byte(sum)
+}
+
 func TestForwardAllocatesNothing(t *testing.T) {
 	n, _, r, _ := chain6(t, 1500)
 	in := r.Interface("eth0")

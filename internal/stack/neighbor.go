@@ -167,7 +167,7 @@ func (s *Stack) transmit(now sim.Time, i *Interface, nextHop netip.Addr, f *wire
 	n := i.lastNeighbor
 	if n == nil || n.Addr != nextHop {
 		if n = i.neighbor(now, nextHop); n == nil {
-			s.drop(now, i, f, wire.DropNeighborQueueFull) // "neighbour: arp_cache: neighbor table overflow!"
+			s.dropPacket(now, i, f, wire.DropNeighborQueueFull) // "neighbour: arp_cache: neighbor table overflow!"
 			return
 		}
 		i.lastNeighbor = n
@@ -181,6 +181,19 @@ func (s *Stack) transmit(now sim.Time, i *Interface, nextHop netip.Addr, f *wire
 
 // transmitTo puts the Ethernet header in front and sends the frame.
 func (s *Stack) transmitTo(now sim.Time, i *Interface, dst wire.MAC, f *wire.Frame) {
+	i.pushEthernet(dst, f)
+	i.sendFrame(now, f)
+}
+
+// dropPacket drops the IP packet in f, which has no Ethernet header yet, as the
+// frame to nobody that it would have become: taps are shown whole frames.
+func (s *Stack) dropPacket(now sim.Time, i *Interface, f *wire.Frame, why wire.Drop) {
+	i.pushEthernet(wire.MAC{}, f)
+	s.drop(now, i, f, why)
+}
+
+// pushEthernet puts the Ethernet header in front of the IP packet in f.
+func (i *Interface) pushEthernet(dst wire.MAC, f *wire.Frame) {
 	t := wire.TypeIPv4
 	if f.Bytes()[0]>>4 == 6 {
 		t = wire.TypeIPv6
@@ -189,7 +202,6 @@ func (s *Stack) transmitTo(now sim.Time, i *Interface, dst wire.MAC, f *wire.Fra
 	copy(b[0:6], dst[:])
 	copy(b[6:12], i.mac[:])
 	b[12], b[13] = byte(t>>8), byte(t&0xff)
-	i.sendFrame(now, f)
 }
 
 // useNeighbor is neigh_event_send: it reports whether n may be sent to now, and
@@ -224,7 +236,7 @@ func (s *Stack) wait(now sim.Time, n *Neighbor, f *wire.Frame) {
 		oldest := n.waiting[0]
 		n.waiting = slices.Delete(n.waiting, 0, 1)
 		n.waitingBytes -= truesize(oldest)
-		s.drop(now, n.Interface, oldest, wire.DropNeighborQueueFull)
+		s.dropPacket(now, n.Interface, oldest, wire.DropNeighborQueueFull)
 	}
 	n.waiting = append(n.waiting, f)
 	n.waitingBytes += size
@@ -299,7 +311,7 @@ func (s *Stack) failWaiting(now sim.Time, n *Neighbor) {
 		if p, ok := s.packetOf(n.Interface, f); ok {
 			s.icmpError(now, &p, problemHostUnreachable, 0)
 		}
-		s.drop(now, n.Interface, f, wire.DropNeighborFailed)
+		s.dropPacket(now, n.Interface, f, wire.DropNeighborFailed)
 	}
 }
 
@@ -419,7 +431,7 @@ func (s *Stack) forget(now sim.Time, n *Neighbor) {
 	}
 	n.State, n.gone = NeighborFailed, true
 	for _, f := range n.waiting {
-		s.drop(now, n.Interface, f, wire.DropNeighborFailed)
+		s.dropPacket(now, n.Interface, f, wire.DropNeighborFailed)
 	}
 	n.waiting = nil
 }
