@@ -2,6 +2,7 @@ package stack
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hopyard/hopyard/internal/sim"
@@ -131,7 +132,7 @@ func (v *advertiser) prefixes() []byte {
 	var done []netip.Prefix
 	for _, a := range v.iface.addresses {
 		prefix := a.Prefix.Masked()
-		if !a.Addr().Is6() || a.Addr().IsLinkLocalUnicast() || a.Dynamic || !a.usable() || prefix.IsSingleIP() || containsPrefix(done, prefix) {
+		if !a.Addr().Is6() || a.Addr().IsLinkLocalUnicast() || a.Dynamic || !a.usable() || prefix.IsSingleIP() || slices.Contains(done, prefix) {
 			continue
 		}
 		done = append(done, prefix)
@@ -141,15 +142,6 @@ func (v *advertiser) prefixes() []byte {
 		})
 	}
 	return options
-}
-
-func containsPrefix(list []netip.Prefix, p netip.Prefix) bool {
-	for _, q := range list {
-		if p == q {
-			return true
-		}
-	}
-	return false
 }
 
 // seconds is a lifetime as an option tells it.
