@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/hopyard/hopyard/internal/ether"
 	"github.com/hopyard/hopyard/internal/link"
@@ -52,7 +53,7 @@ func (m Machine) receiver() link.Receiver {
 func Build(p *Plan, rec *record.Recorder) *Network {
 	n := &Network{
 		Plan: p, Kernel: sim.New(), Recorder: rec, Pool: &wire.Pool{},
-		lookup: p.names(), failed: make([]bool, len(p.Nodes)), cut: make([]bool, len(p.Links)),
+		failed: make([]bool, len(p.Nodes)), cut: make([]bool, len(p.Links)),
 	}
 	b := &builder{Network: n, sysctls: map[sysctlKind]*stack.Sysctl{}}
 	if rec != nil {
@@ -70,26 +71,33 @@ func Build(p *Plan, rec *record.Recorder) *Network {
 	return n
 }
 
-// names is what the machines' names stand for: all their addresses, in the order
-// of their interfaces, and name:interface for those of one.
-func (p *Plan) names() map[string][]netip.Addr {
-	names := map[string][]netip.Addr{"localhost": {netip.AddrFrom4([4]byte{127, 0, 0, 1})}}
-	for i := range p.Nodes {
-		n := &p.Nodes[i]
+// LookupHost is the addresses that a name of the lab stands for: for a node all
+// its addresses in the order of its interfaces, for node:interface those of one.
+// It reads the plan alone, so any goroutine may call it.
+func (p *Plan) LookupHost(name string) (found []netip.Addr) {
+	if name == "localhost" {
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	}
+	name, port, one := strings.Cut(name, ":")
+	i := p.Node(name)
+	if i < 0 {
+		return nil
+	}
+	n := &p.Nodes[i]
+	if !one {
 		for _, lo := range n.Loopback {
-			names[n.Name] = append(names[n.Name], lo.Addr())
-		}
-		for _, itf := range n.Interfaces {
-			for _, a := range itf.Addr {
-				names[n.Name] = append(names[n.Name], a.Addr())
-				if n.isMachine() {
-					full := n.Name + ":" + itf.Name
-					names[full] = append(names[full], a.Addr())
-				}
-			}
+			found = append(found, lo.Addr())
 		}
 	}
-	return names
+	for _, itf := range n.Interfaces {
+		if one && itf.Name != port {
+			continue
+		}
+		for _, a := range itf.Addr {
+			found = append(found, a.Addr())
+		}
+	}
+	return found
 }
 
 // builder is what Build needs on the way.
@@ -125,7 +133,7 @@ func (b *builder) node(i int) {
 		s := stack.New(stack.Config{
 			Name: p.Name, ID: origin.ID(), Seed: b.Plan.Lab.Seed, Pool: b.Pool, Tap: b.tap, Place: place, Sysctl: b.sysctl(p),
 		})
-		m.Host = node.NewHost(origin, s, func(name string) []netip.Addr { return b.Network.lookup[name] })
+		m.Host = node.NewHost(origin, s, b.Plan.LookupHost)
 	}
 	b.Nodes = append(b.Nodes, m)
 }
@@ -240,9 +248,6 @@ func (r *RoutePlan) route(p *NodePlan, s *stack.Stack) stack.Route {
 	}
 	return route
 }
-
-// LookupHost is the addresses that a name of the lab stands for.
-func (n *Network) LookupHost(name string) []netip.Addr { return n.lookup[name] }
 
 // Host is the host or router of that name, or nil.
 func (n *Network) Host(name string) *node.Host {

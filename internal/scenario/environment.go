@@ -243,7 +243,7 @@ func (p *player) route(name, destination string) (string, error) {
 	}
 	to, err := netip.ParseAddr(destination)
 	if err != nil {
-		found := p.network.LookupHost(destination)
+		found := p.network.Plan.LookupHost(destination)
 		if len(found) == 0 {
 			return "", fmt.Errorf("%q is no address and no node with one", destination)
 		}

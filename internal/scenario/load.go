@@ -208,7 +208,7 @@ func (p *player) resolve(name string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return a, nil
 	}
-	if found := p.network.LookupHost(name); len(found) > 0 {
+	if found := p.network.Plan.LookupHost(name); len(found) > 0 {
 		return found[0], nil
 	}
 	return netip.Addr{}, fmt.Errorf("%s has no address", name)
