@@ -139,7 +139,7 @@ func (e *explainer) comparison(n *ast.BinaryNode, not string) {
 	left, right := literal(n.Left), literal(n.Right)
 	switch {
 	case left && !right:
-		e.add("%s was %s, wanted %s%s %s it", n.Right, e.shown(n.Right), not, n.Left, n.Operator)
+		e.add("%s was %s, wanted %s %s%s it", n.Right, e.shown(n.Right), n.Left, not, n.Operator)
 	case right:
 		e.add("%s was %s, wanted %s%s %s", n.Left, e.shown(n.Left), not, n.Operator, n.Right)
 	default:

@@ -320,9 +320,7 @@ func (r *filterReader) fault(format string, args ...any) *filterError {
 func (r *filterReader) station(src, dst bool) (term, *filterError) {
 	who, ok := r.addresses(r.words[r.next])
 	if !ok {
-		err := r.fault("unknown word %q", r.words[r.next])
-		err.suggestion = diag.Nearest(r.words[r.next], r.known())
-		return nil, err
+		return nil, r.unknown()
 	}
 	r.next++
 	return func(p *packet) bool {
@@ -401,19 +399,41 @@ func (s *stations) has(a netip.Addr, mac wire.MAC) bool {
 	return false
 }
 
-// known is every word there is, for suggestions.
-func (r *filterReader) known() []string {
-	words := slices.Clone(operands)
+// unknown is the error about the next words, with the phrase that was most likely
+// meant.
+func (r *filterReader) unknown() *filterError {
+	for n := min(3, len(r.words)-r.next); n > 1; n-- {
+		text := strings.Join(r.words[r.next:r.next+n], " ")
+		if near := diag.Nearest(text, r.known(n)); near != "" {
+			return &filterError{text: fmt.Sprintf("unknown words %q", text), suggestion: near, at: r.starts[r.next], length: len([]rune(text))}
+		}
+	}
+	err := r.fault("unknown word %q", r.words[r.next])
+	err.suggestion = diag.Nearest(r.words[r.next], r.known(1))
+	return err
+}
+
+// known are the phrases of so many words; those of one word are all words there
+// are, nodes included.
+func (r *filterReader) known(length int) (known []string) {
+	add := func(phrase string) {
+		words := strings.Fields(phrase)
+		if length == 1 {
+			known = append(known, words...)
+		} else if len(words) == length {
+			known = append(known, phrase)
+		}
+	}
 	for _, p := range phrases {
-		words = append(words, strings.Fields(p.text)...)
+		add(p.text)
 	}
 	if r.reasons {
 		for _, p := range reasons {
-			words = append(words, strings.Fields(p.text)...)
+			add(p.text)
 		}
 	}
-	for i := range r.plan.Nodes {
-		words = append(words, r.plan.Nodes[i].Name)
+	if length == 1 {
+		known = slices.Concat(known, operands, nodeNames(r.plan))
 	}
-	return words
+	return known
 }

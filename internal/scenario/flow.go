@@ -16,7 +16,8 @@ const (
 	dropKindsMax  = 4096
 	tracesMax     = 2 * flowsMax
 	traceStepsMax = 64
-	answersMax    = 4 // kinds of ICMP errors that came back
+	tracesEach    = 32 // packets of one direction that are followed until one arrives
+	answersMax    = 4  // kinds of ICMP errors that came back
 
 	packetNodeShift = 40 // wire.Frame.Packet begins with the number of the node
 )
@@ -40,15 +41,18 @@ type flowKey struct {
 func (k flowKey) reversed() flowKey { k.a, k.b = k.b, k.a; return k }
 
 // keyOf is the conversation that a packet belongs to, with the packet's source as
-// the first side. Frames without addresses belong to none.
-func keyOf(p *packet) (flowKey, bool) {
+// the first side; of an ARP reply, with the side that asked. Frames without
+// addresses belong to none.
+func keyOf(p *packet) (k flowKey, ok bool) {
 	switch {
+	case p.kind == wire.TypeARP && p.arp == wire.ARPReply:
+		return flowKey{a: p.dst, b: p.src, kind: flowARP}, true
 	case p.kind == wire.TypeARP && p.arp != 0:
 		return flowKey{a: p.src, b: p.dst, kind: flowARP}, true
 	case !p.isIP:
 		return flowKey{}, false
 	}
-	k := flowKey{a: p.src, b: p.dst, protocol: p.protocol}
+	k = flowKey{a: p.src, b: p.dst, protocol: p.protocol}
 	if request, reply := p.echo(); request || reply {
 		k.kind = flowEcho
 	} else if p.fragment && !p.hasPorts && (p.protocol == wire.ProtocolICMP || p.protocol == wire.ProtocolICMPv6) {
@@ -74,7 +78,10 @@ type flow struct {
 type direction struct {
 	packets, bytes uint64
 	drops          uint64
-	trace          *trace // of the first packet; nil before it
+
+	trace   *trace // of the packet followed last; nil before the first
+	traced  int    // how many were followed
+	longest []step // of those that did not arrive, before the last
 }
 
 // answer is a kind of ICMP error that came back about a conversation's packets.
@@ -86,8 +93,8 @@ type answer struct {
 
 // trace follows one packet through the network.
 type trace struct {
-	steps []step
-	ended bool
+	steps          []step
+	ended, arrived bool
 }
 
 // step is a node that the packet reached, and from which other.
@@ -211,13 +218,28 @@ func (f *flows) sent(e *record.Event) {
 	d := f.direction(e, key)
 	d.packets++
 	d.bytes += uint64(len(e.Data))
-	if d.trace == nil && d != &f.others {
-		d.trace = &trace{}
-		if len(f.tracing) < tracesMax && e.Packet != 0 {
-			d.trace.steps = append(d.trace.steps, step{node: node, parent: -1})
-			f.tracing[e.Packet] = d.trace
-		}
+	if d != &f.others && d.traced < tracesEach && (d.trace == nil || d.trace.ended && !d.trace.arrived) && len(f.tracing) < tracesMax {
+		d.follow(f, e.Packet, node)
 	}
+}
+
+// follow has a packet traced: the direction's first or, as long as none arrived,
+// a later one.
+func (d *direction) follow(f *flows, packet uint64, node int32) {
+	if d.trace != nil && len(d.trace.steps) >= len(d.longest) {
+		d.longest = d.trace.steps
+	}
+	d.traced++
+	d.trace = &trace{steps: []step{{node: node, parent: -1}}}
+	f.tracing[packet] = d.trace
+}
+
+// steps is the way to show: that of the packet that arrived, else the longest.
+func (d *direction) steps() []step {
+	if d.trace != nil && (d.trace.arrived || len(d.trace.steps) >= len(d.longest)) {
+		return d.trace.steps
+	}
+	return d.longest
 }
 
 // direction finds the half of the conversation that the packet in f.packet, just
@@ -225,13 +247,13 @@ func (f *flows) sent(e *record.Event) {
 func (f *flows) direction(e *record.Event, key flowKey) *direction {
 	if f.packet.isError && f.packet.about(&f.about) {
 		if k, ok := keyOf(&f.about); ok {
-			if c, back := f.find(k); c != nil && !back {
+			if c, back := f.find(&f.about, k); c != nil && !back {
 				c.answer(f.packet.errorName(), f.packet.src)
 				return &c.back
 			}
 		}
 	}
-	if c, back := f.find(key); c != nil {
+	if c, back := f.find(&f.packet, key); c != nil {
 		if back {
 			return &c.back
 		}
@@ -244,14 +266,20 @@ func (f *flows) direction(e *record.Event, key flowKey) *direction {
 	c := &flow{key: key, first: e.At, port: f.packet.dstPort}
 	f.byKey[key] = c
 	f.list = append(f.list, c)
+	if key.kind == flowARP && f.packet.arp == wire.ARPReply { // to what was not asked
+		return &c.back
+	}
 	return &c.there
 }
 
-// find is the conversation of a key, and whether the key's source is its second
-// side.
-func (f *flows) find(k flowKey) (c *flow, back bool) {
+// find is the conversation that a packet of that key belongs to, and whether it
+// goes back to the side that spoke first.
+func (f *flows) find(p *packet, k flowKey) (c *flow, back bool) {
 	if c = f.byKey[k]; c != nil {
-		return c, false
+		return c, k.kind == flowARP && p.arp == wire.ARPReply
+	}
+	if k.kind == flowARP {
+		return nil, false
 	}
 	c = f.byKey[k.reversed()]
 	return c, c != nil
@@ -298,6 +326,7 @@ func (f *flows) received(e *record.Event) {
 	t.steps = append(t.steps, step{node: at.node, parent: parent})
 	f.packet.read(e.Data)
 	if owner, known := f.owners[f.packet.dst]; known && owner == at.node {
+		t.arrived = true
 		f.endTrace(e.Packet, t)
 	}
 }
@@ -327,7 +356,7 @@ func (f *flows) drop(e *record.Event) {
 	f.dropped++
 	f.packet.read(e.Data)
 	if key, ok := keyOf(&f.packet); ok {
-		if c, back := f.find(key); c != nil && back {
+		if c, back := f.find(&f.packet, key); c != nil && back {
 			c.back.drops++
 		} else if c != nil {
 			c.there.drops++
@@ -347,42 +376,52 @@ func (f *flows) drop(e *record.Event) {
 	k.count++
 }
 
-// path is the way of a traced packet: the names of the nodes to the one that has
-// the address, or to where it was dropped, or else as far as it came.
-func (f *flows) path(t *trace, to netip.Addr) (names []string, whole bool) {
-	if t == nil || len(t.steps) == 0 {
-		return nil, false
+// path is the way that a packet took: the names of the nodes to the one that has
+// the address, or to where it was dropped. Of one that went to all and was
+// answered by nobody, it is the way before it was multiplied, and flooded.
+func (f *flows) path(steps []step, to netip.Addr) (names []string, arrived, flooded bool) {
+	if len(steps) == 0 {
+		return nil, false, false
 	}
-	last := 0
-	for i := range t.steps {
-		if owner, known := f.owners[to]; known && owner == t.steps[i].node {
-			last, whole = i, true
+	last := -1
+	for i := range steps {
+		if i == 0 && len(steps) > 1 {
+			continue // one that asks for itself announces itself
+		}
+		if owner, known := f.owners[to]; known && owner == steps[i].node {
+			last, arrived = i, true
 			break
 		}
-		if d := t.steps[i].drop; d != wire.NotDropped && !bystander(d) {
+		if d := steps[i].drop; d != wire.NotDropped && !bystander(d) {
 			last = i
 		}
 	}
-	if !whole && last == 0 && t.steps[0].drop == wire.NotDropped {
-		last = f.farthest(t)
+	if last < 0 {
+		last, flooded = trunk(steps)
 	}
-	for i := int32(last); i >= 0; i = t.steps[i].parent {
-		names = append(names, f.plan.Nodes[t.steps[i].node].Name)
+	for i := int32(last); i >= 0; i = steps[i].parent {
+		names = append(names, f.plan.Nodes[steps[i].node].Name)
 	}
 	slices.Reverse(names)
-	return names, whole
+	return names, arrived, flooded
 }
 
-// farthest is the step that most others lie before; the first of equal ones.
-func (f *flows) farthest(t *trace) (last int) {
-	depth := make([]int, len(t.steps))
-	for i := range t.steps {
-		if p := t.steps[i].parent; p >= 0 {
-			depth[i] = depth[p] + 1
+// trunk is the last step before the way parts, and whether it does.
+func trunk(steps []step) (last int, parts bool) {
+	for {
+		next := -1
+		for i := last + 1; i < len(steps); i++ {
+			if int(steps[i].parent) != last {
+				continue
+			}
+			if next >= 0 {
+				return last, true
+			}
+			next = i
 		}
-		if depth[i] > depth[last] {
-			last = i
+		if next < 0 {
+			return last, false
 		}
+		last = next
 	}
-	return last
 }

@@ -56,6 +56,7 @@ type player struct {
 	running int // commands
 	idle    sim.Time
 	settle  sim.Timer
+	last    sim.Timer // holds the run until its end, where that is known
 
 	started error // what went wrong before the first event
 	report  *Report
@@ -94,7 +95,7 @@ func (s *Scenario) Play(ctx context.Context, n *lab.Network, o Options) (*Report
 	if o.Live {
 		run = n.Kernel.RunLive
 	}
-	err := run(ctx, until, p.setUp, p.finish)
+	err := run(ctx, until, func() { p.setUp(until) }, p.finish)
 	stop()
 	err = errors.Join(p.started, err)
 	if p.report != nil {
@@ -138,10 +139,14 @@ func (p *player) watch(o Options, until sim.Time, begin time.Time) (stop func())
 }
 
 // setUp starts the network and sets a timer for everything that is to happen.
-func (p *player) setUp() {
+func (p *player) setUp(until sim.Time) {
 	if p.started = p.network.Start(0); p.started != nil {
 		p.network.Kernel.End()
 		return
+	}
+	if p.lab.Duration > 0 {
+		p.last.Init(nothing{}) // a kernel with no event left would end before
+		p.origin.Set(&p.last, until)
 	}
 	p.open = 1 // this
 	for _, it := range p.items {
@@ -177,6 +182,12 @@ func (p *player) finished(now sim.Time) {
 		p.origin.Set(&p.settle, now)
 	}
 }
+
+// nothing is what happens at the end.
+type nothing struct{}
+
+// Fire does nothing.
+func (nothing) Fire(sim.Time) {}
 
 type settler player
 

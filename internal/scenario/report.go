@@ -128,8 +128,9 @@ type WayReport struct {
 	Packets uint64   `json:"packets"`
 	Bytes   uint64   `json:"bytes"`
 	Drops   uint64   `json:"drops"`
-	Path    []string `json:"path,omitempty"` // of the first packet
-	Arrived bool     `json:"arrived"`        // the first packet reached the node of its address
+	Path    []string `json:"path,omitempty"`    // of the first packet that arrived, else of the one that came farthest
+	Arrived bool     `json:"arrived"`           // at the node that has the address
+	Flooded bool     `json:"flooded,omitempty"` // from the path's end it went to all, and to nobody whose it was
 }
 
 // AnswerReport is a kind of ICMP error that came back.
@@ -255,7 +256,7 @@ func (f *flows) report(c *flow) ConversationReport {
 
 func (f *flows) way(d *direction, to netip.Addr) WayReport {
 	w := WayReport{Packets: d.packets, Bytes: d.bytes, Drops: d.drops}
-	w.Path, w.Arrived = f.path(d.trace, to)
+	w.Path, w.Arrived, w.Flooded = f.path(d.steps(), to)
 	return w
 }
 

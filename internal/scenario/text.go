@@ -74,19 +74,21 @@ func (w *writer) mark(judged, held bool) string {
 
 func (w *writer) more(indent string, n int, noun string) {
 	if n > 0 {
-		fmt.Fprintf(w, "%s%s... and %s more%s\n", indent, w.faint, count(n, noun), w.off)
+		fmt.Fprintf(w, "%s%s... and %s%s\n", indent, w.faint, strings.Replace(count(n, noun), " ", " more ", 1), w.off)
 	}
 }
 
-// fold writes text at an indent, on as many lines as it takes.
-func (w *writer) fold(indent, text string) {
-	line := indent
-	for _, word := range strings.Fields(text) {
-		if len(line) > len(indent) && len([]rune(line))+1+len([]rune(word)) > w.width {
+// fold writes text behind a lead, on as many lines as it takes.
+func (w *writer) fold(lead, text string) {
+	indent := strings.Repeat(" ", len([]rune(lead)))
+	line := lead
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case len([]rune(line))+1+len([]rune(word)) > w.width:
 			fmt.Fprintln(w, line)
-			line = indent + "  "
-		}
-		if strings.TrimSpace(line) != "" {
+			line = indent
+		default:
 			line += " "
 		}
 		line += word
@@ -224,13 +226,13 @@ func (w *writer) conversations() {
 	if len(w.Conversations) == 0 {
 		return
 	}
-	w.heading("WHO TALKED TO WHOM", "packets as their maker sent them, and the way that the first one took")
+	w.heading("WHO TALKED TO WHOM", "packets as their maker sent them, and the way they took")
 	for i := range w.Conversations[:min(len(w.Conversations), shownConversations)] {
 		w.conversation(&w.Conversations[i])
 	}
 	w.more("  ", len(w.Conversations)-shownConversations, "conversation")
 	if w.OtherPackets > 0 {
-		fmt.Fprintf(w, "  %s and %s of conversations that found no room here\n", w.faint, count(w.OtherPackets, "packet"))
+		fmt.Fprintf(w, "  %sand %s of conversations that found no room here%s\n", w.faint, count(w.OtherPackets, "packet"), w.off)
 	}
 	fmt.Fprintln(w)
 }
@@ -245,12 +247,15 @@ func station(node, addr string) string {
 
 func (w *writer) conversation(c *ConversationReport) {
 	arrow := "->"
-	if c.Protocol == "arp" {
+	switch {
+	case c.Protocol == "arp" && c.From == c.To:
+		arrow = "announces"
+	case c.Protocol == "arp":
 		arrow = "asks for"
 	}
 	from, to := station(c.FromNode, c.From), station(c.ToNode, c.To)
 	fmt.Fprintf(w, "  %s%s %s %s%s  %s\n", w.head, from, arrow, to, w.off, c.Protocol)
-	w.way("sent", &c.There, c.ToNode)
+	w.way("sent", &c.There)
 	if c.Back.Packets == 0 {
 		fmt.Fprintf(w, "       came back: %snothing%s\n", w.bad, w.off)
 		return
@@ -261,11 +266,11 @@ func (w *writer) conversation(c *ConversationReport) {
 		back.Packets -= min(back.Packets, a.Packets)
 	}
 	if back.Packets > 0 {
-		w.way("came back", &back, c.FromNode)
+		w.way("came back", &back)
 	}
 }
 
-func (w *writer) way(what string, d *WayReport, to string) {
+func (w *writer) way(what string, d *WayReport) {
 	dropped := ""
 	if d.Drops > 0 {
 		dropped = fmt.Sprintf(", %s%s dropped%s", w.bad, grouped(d.Drops), w.off)
@@ -273,7 +278,10 @@ func (w *writer) way(what string, d *WayReport, to string) {
 	fmt.Fprintf(w, "       %s: %s, %s%s", what, count(d.Packets, "packet"), size(d.Bytes), dropped)
 	if len(d.Path) > 0 {
 		path := strings.Join(d.Path, " -> ")
-		if !d.Arrived {
+		switch {
+		case d.Flooded:
+			path += " -> all others"
+		case !d.Arrived:
 			path += " (and no further)"
 		}
 		fmt.Fprintf(w, "; %s", path)

@@ -119,10 +119,7 @@ func (n *nearPacket) line(place record.Place) string {
 // seconds writes a time as people do, with as many digits as say something:
 // 1.002s, 340us.
 func seconds(d sim.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(time.Microsecond).String()
-	case d >= time.Millisecond:
+	if d >= time.Millisecond {
 		return d.Round(time.Microsecond).String()
 	}
 	return strings.Replace(d.String(), "µ", "u", 1)
