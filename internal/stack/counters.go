@@ -45,6 +45,7 @@ const (
 	icmpInEchoReps
 	icmpOutMsgs
 	icmpOutRateLimit
+	icmpOutRateLimitHost
 	icmpOutDestUnreachs
 	icmpOutTimeExcds
 	icmpOutRedirects
@@ -65,7 +66,7 @@ var counterNames = [countersEnd]string{
 	"Ip.OutRequests", "Ip.OutDiscards", "Ip.OutNoRoutes", "Ip.ReasmTimeout", "Ip.ReasmReqds", "Ip.ReasmOKs", "Ip.ReasmFails",
 	"Ip.FragOKs", "Ip.FragFails", "Ip.FragCreates",
 	"Icmp.InMsgs", "Icmp.InErrors", "Icmp.InCsumErrors", "Icmp.InDestUnreachs", "Icmp.InTimeExcds", "Icmp.InParmProbs", "Icmp.InRedirects",
-	"Icmp.InEchos", "Icmp.InEchoReps", "Icmp.OutMsgs", "Icmp.OutRateLimitGlobal", "Icmp.OutDestUnreachs", "Icmp.OutTimeExcds",
+	"Icmp.InEchos", "Icmp.InEchoReps", "Icmp.OutMsgs", "Icmp.OutRateLimitGlobal", "Icmp.OutRateLimitHost", "Icmp.OutDestUnreachs", "Icmp.OutTimeExcds",
 	"Icmp.OutRedirects", "Icmp.OutEchos", "Icmp.OutEchoReps",
 	"Udp.InDatagrams", "Udp.NoPorts", "Udp.InErrors", "Udp.OutDatagrams", "Udp.RcvbufErrors", "Udp.InCsumErrors",
 	"Link.OtherHost",

@@ -79,14 +79,15 @@ type endpoint struct {
 	// waits; it may be nil. It must not call the endpoint's Close.
 	OnReady func(now sim.Time)
 
-	stack   *Stack
-	v6      bool
-	closed  bool
-	local   netip.AddrPort // Addr unset: every address
-	remote  netip.AddrPort // unset: not connected
-	pending syscall.Errno
-	errors  []ErrorMessage
-	joined  []membership
+	stack    *Stack
+	v6       bool
+	closed   bool
+	autoAddr bool           // the local address came with Connect
+	local    netip.AddrPort // Addr unset: every address
+	remote   netip.AddrPort // unset: not connected
+	pending  syscall.Errno
+	errors   []ErrorMessage
+	joined   []membership
 
 	queue  []Datagram
 	head   int

@@ -4,7 +4,9 @@
 // It is passive: frames, time and calls go in, frames and the next deadline come
 // out; it has no goroutine, lock or clock. It follows Linux, packet path and
 // sysctls included. It knows links only as something to send to and programs
-// only as endpoints. Start reading at Stack.Input, then ipv4.go.
+// only as endpoints. It speaks neither IGMP nor MLD: who is in which multicast
+// group is told to nobody, so switches flood and no router forwards multicasts.
+// Start reading at Stack.Input, then ipv4.go.
 package stack
 
 import (
@@ -54,13 +56,14 @@ type Stack struct {
 
 	counters counters
 
-	backlog  []*wire.Frame // on their way through lo
+	backlog  []looped // on their way from the machine to itself
 	draining bool
 
-	neighbors *neighborTable // nil until the first entry
-	ports     *demux         // nil until the first endpoint
-	v4        *ipv4State     // reassembly, path MTU, rate limits; nil until needed
-	v6        *ipv6State     // nil until needed
+	neighbors *neighborTable            // nil until the first entry
+	paths     map[netip.Addr]*pathEntry // what was learned of ways; nil until then
+	ports     *demux                    // nil until the first endpoint
+	v4        *ipv4State                // reassembly, path MTU, rate limits; nil until needed
+	v6        *ipv6State                // nil until needed
 }
 
 // New returns a stack with lo up and nothing else.

@@ -80,3 +80,13 @@ var defaultSysctl = DefaultSysctl()
 
 // Sysctl is the machine's settings, to be read only.
 func (s *Stack) Sysctl() *Sysctl { return s.sysctl }
+
+// ownSettings are the machine's settings to be changed: a copy of those it shared
+// until now.
+func (s *Stack) ownSettings() *Sysctl {
+	if !s.ownSysctl {
+		own := *s.sysctl
+		s.sysctl, s.ownSysctl = &own, true
+	}
+	return s.sysctl
+}
