@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 	"time"
 
@@ -33,7 +32,7 @@ type conn struct {
 	reading  *side
 	writing  *side
 
-	mu      sync.Mutex // one request about the socket itself at a time
+	gate    gate // one request about the socket itself at a time
 	control *sim.Caller
 
 	closed bool // kernel only
@@ -51,7 +50,7 @@ func (c *conn) start(e endpoint, o *stack.SocketOptions, onReady *func(now sim.T
 }
 
 func newConn(n *Net, network string) *conn {
-	return &conn{net: n, network: network, reading: newSide(n.proc), writing: newSide(n.proc), control: n.proc.NewCaller()}
+	return &conn{net: n, network: network, reading: newSide(n.proc), writing: newSide(n.proc), gate: newGate(), control: n.proc.NewCaller()}
 }
 
 // opening runs f, which calls start, unless the program has been stopped.
@@ -76,8 +75,8 @@ func (c *conn) abandon() {
 
 // ask runs f in the kernel and waits for it.
 func (c *conn) ask(f func(now sim.Time) error) (err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.gate.enter()
+	defer c.gate.leave()
 	c.control.Call(func(now sim.Time) {
 		err = f(now)
 		c.net.host.Settle(now)

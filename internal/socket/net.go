@@ -15,7 +15,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/hopyard/hopyard/internal/sim"
@@ -39,7 +38,7 @@ type Net struct {
 	proc *sim.Proc
 	host Host
 
-	mu     sync.Mutex // one request at a time
+	gate   gate // one request at a time
 	caller *sim.Caller
 
 	// The rest belongs to the kernel.
@@ -49,7 +48,7 @@ type Net struct {
 
 // New gives the program access to the network of its host. Kernel only.
 func New(p *sim.Proc, h Host) *Net {
-	n := &Net{proc: p, host: h, caller: p.NewCaller(), open: map[*conn]struct{}{}}
+	n := &Net{proc: p, host: h, gate: newGate(), caller: p.NewCaller(), open: map[*conn]struct{}{}}
 	p.AtStop(n.closeAll)
 	return n
 }
@@ -60,8 +59,8 @@ func (n *Net) Proc() *sim.Proc { return n.proc }
 // Inspect runs f in the kernel and waits for it: f may look at the host's stack
 // and change it.
 func (n *Net) Inspect(f func(now sim.Time, s *stack.Stack)) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.gate.enter()
+	defer n.gate.leave()
 	n.caller.Call(func(now sim.Time) {
 		f(now, n.host.Stack())
 		n.host.Settle(now)

@@ -2,16 +2,25 @@ package socket
 
 import (
 	"os"
-	"sync"
 	"time"
 
 	"github.com/hopyard/hopyard/internal/sim"
 )
 
+// gate lets one goroutine through at a time. A sync.Mutex would not do: it is held
+// while the kernel works, and the kernel waits until all goroutines are durably
+// blocked (testing/synctest), which one that waits for a mutex is not.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, 1) }
+
+func (g gate) enter() { g <- struct{}{} }
+func (g gate) leave() { <-g }
+
 // side is one direction of a socket: a blocking operation at a time, that ends
 // when the kernel can do it, when its deadline passes or when the socket closes.
 type side struct {
-	mu     sync.Mutex // held by the goroutine whose operation it is
+	gate   gate // held by the goroutine whose operation it is
 	caller *sim.Caller
 	result error
 
@@ -23,7 +32,7 @@ type side struct {
 }
 
 func newSide(p *sim.Proc) *side {
-	s := &side{caller: p.NewCaller(), origin: p.Origin()}
+	s := &side{gate: newGate(), caller: p.NewCaller(), origin: p.Origin()}
 	s.timer.Init((*expiry)(s))
 	return s
 }
@@ -31,8 +40,8 @@ func newSide(p *sim.Proc) *side {
 // do runs try in the kernel, now and each time ready is called, until it is
 // done. It returns os.ErrDeadlineExceeded if the deadline comes first.
 func (s *side) do(try func(now sim.Time) (done bool, err error)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.gate.enter()
+	defer s.gate.leave()
 	s.caller.Call(func(now sim.Time) {
 		if s.expired {
 			s.finish(os.ErrDeadlineExceeded)
