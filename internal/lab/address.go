@@ -53,8 +53,10 @@ func (p *Plan) addresses() {
 		}
 		return subnet.NewPool(given, taken)
 	}
-	a := &addressing{Plan: p, lan: pool(p.Lab.Pools.LAN, defaultLAN), cable: pool(p.Lab.Pools.Cable, defaultCable), ipv6: pool(p.Lab.Pools.IPv6, defaultIPv6),
-		blocks4: map[int]*subnet.Pool{}, blocks6: map[int]*subnet.Pool{}}
+	a := &addressing{
+		Plan: p, lan: pool(p.Lab.Pools.LAN, defaultLAN), cable: pool(p.Lab.Pools.Cable, defaultCable), ipv6: pool(p.Lab.Pools.IPv6, defaultIPv6),
+		blocks4: map[int]*subnet.Pool{}, blocks6: map[int]*subnet.Pool{},
+	}
 	a.reserve()
 	for s := range p.Segments {
 		p.checkGiven(s)

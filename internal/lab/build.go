@@ -25,7 +25,6 @@ type Network struct {
 	Nodes []Machine    // by their place in Plan.Nodes
 	Links []*link.Link // by their place in Plan.Links
 
-	lookup map[string][]netip.Addr
 	failed []bool // nodes
 	cut    []bool // links
 }

@@ -167,8 +167,15 @@ func (c *checker) layer2(n *Node) {
 		key string
 		set bool
 	}{
-		{"addr", len(n.Addr) > 0}, {"mac", len(n.MAC) > 0}, {"gateway", len(n.Gateway) > 0}, {"routes", len(n.Routes) > 0}, {"sysctl", len(n.Sysctl) > 0},
-		{"services", len(n.Services) > 0}, {"dad", n.DAD != nil}, {"radv", n.RAdv != nil}, {"ipv6", n.IPv6 != IPv6Unset},
+		{"addr", len(n.Addr) > 0},
+		{"mac", len(n.MAC) > 0},
+		{"gateway", len(n.Gateway) > 0},
+		{"routes", len(n.Routes) > 0},
+		{"sysctl", len(n.Sysctl) > 0},
+		{"services", len(n.Services) > 0},
+		{"dad", n.DAD != nil},
+		{"radv", n.RAdv != nil},
+		{"ipv6", n.IPv6 != IPv6Unset},
 	} {
 		if s.set {
 			c.found.Errorf(n.Pos, "node %q is a %s, which works on layer 2 and has no %q", n.Name, n.Kind, s.key)
@@ -238,8 +245,8 @@ func at(first, second diag.Position) diag.Position {
 // otherwise than the other.
 func (i Impairments) differ() bool {
 	v := reflect.ValueOf(i)
-	for f := range v.NumField() {
-		d := v.Field(f)
+	for _, d := range v.Fields() {
+		d := d
 		if d.FieldByName("ForwardSet").Bool() != d.FieldByName("BackwardSet").Bool() ||
 			!reflect.DeepEqual(d.FieldByName("Forward").Interface(), d.FieldByName("Backward").Interface()) {
 			return true

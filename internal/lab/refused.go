@@ -13,8 +13,10 @@ import (
 var refused = map[reflect.Type][]refusedWords{
 	reflect.TypeFor[Node](): {
 		{notYet, []string{"cpu", "memory", "stp", "nginx", "haproxy", "keepalived", "ipvs", "iptables", "nft", "zones", "hosts", "dns", "dhcp", "vlan", "vlans", "bonds", "bridge", "files"}},
-		{noContainers, []string{"image", "startup-config", "startup-delay", "binds", "env", "env-files", "exec", "entrypoint", "mgmt-ipv4", "mgmt-ipv6", "ports",
-			"license", "user", "network-mode", "runtime", "labels", "sysctls-file", "enforce-startup-config", "auto-remove", "certificate", "healthcheck", "image-pull-policy", "cap-add", "devices", "shm-size"}},
+		{noContainers, []string{
+			"image", "startup-config", "startup-delay", "binds", "env", "env-files", "exec", "entrypoint", "mgmt-ipv4", "mgmt-ipv6", "ports",
+			"license", "user", "network-mode", "runtime", "labels", "sysctls-file", "enforce-startup-config", "auto-remove", "certificate", "healthcheck", "image-pull-policy", "cap-add", "devices", "shm-size",
+		}},
 	},
 	reflect.TypeFor[Lab]():       {{noContainers, []string{"mgmt", "prefix", "kinds", "settings", "debug", "provider"}}, {notYet, []string{"plugin", "module", "vlans", "vrfs", "addressing"}}},
 	reflect.TypeFor[Kind]():      {{notYet, []string{"firewall", "nat", "loadbalancer", "proxy", "server", "uplink", "internet"}}},

@@ -162,7 +162,8 @@ func schemaSysctls(*schemaWriter) map[string]any {
 func schemaServices(s *schemaWriter) map[string]any {
 	name := map[string]any{"enum": []any{"echo", "discard"}}
 	return map[string]any{"anyOf": []any{
-		name, map[string]any{"type": "array", "items": name},
+		name,
+		map[string]any{"type": "array", "items": name},
 		map[string]any{"type": "object", "propertyNames": name, "additionalProperties": orNull(s.ref(reflect.TypeFor[Service]()))},
 	}}
 }

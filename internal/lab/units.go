@@ -20,11 +20,13 @@ type measure struct {
 	example string
 }
 
-var durations = measure{name: "time", example: "10ms", fold: true, shown: []string{"ms", "s", "us", "ns", "m", "h"},
+var durations = measure{
+	name: "time", example: "10ms", fold: true, shown: []string{"ms", "s", "us", "ns", "m", "h"},
 	units: map[string]float64{
 		"ns": 1, "nsec": 1, "us": 1e3, "µs": 1e3, "μs": 1e3, "usec": 1e3, "ms": 1e6, "msec": 1e6, "s": 1e9, "sec": 1e9, "secs": 1e9,
 		"m": 60e9, "min": 60e9, "mins": 60e9, "h": 3600e9, "hour": 3600e9, "hours": 3600e9, "d": 86400e9,
-	}}
+	},
+}
 
 // rates have tc's names, where k is 1000 and ki is 1024. tc reads bps as bytes
 // a second, and nearly everybody else as bits: bits it is, and B/s is bytes.
@@ -50,18 +52,24 @@ func rateUnits() map[string]float64 {
 	return units
 }
 
-var sizes = measure{name: "size", example: "64KiB", fold: true, shown: []string{"B", "KiB", "MiB"},
+var sizes = measure{
+	name: "size", example: "64KiB", fold: true, shown: []string{"B", "KiB", "MiB"},
 	units: map[string]float64{
 		"b": 1, "byte": 1, "bytes": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
-	}}
+	},
+}
 
-var frequencies = measure{name: "frequency", example: "10/s", fold: true, shown: []string{"/s", "/min"},
-	units: map[string]float64{"/s": 1, "/sec": 1, "/ms": 1000, "/m": 1. / 60, "/min": 1. / 60, "/h": 1. / 3600, "hz": 1, "pps": 1}}
+var frequencies = measure{
+	name: "frequency", example: "10/s", fold: true, shown: []string{"/s", "/min"},
+	units: map[string]float64{"/s": 1, "/sec": 1, "/ms": 1000, "/m": 1. / 60, "/min": 1. / 60, "/h": 1. / 3600, "hz": 1, "pps": 1},
+}
 
 var shares = measure{name: "share", example: "1%", shown: []string{"%"}, units: map[string]float64{"%": 0.01}}
 
-var queues = measure{name: "queue", example: "100p", fold: true, shown: []string{"p", "KiB"},
-	units: map[string]float64{"p": 1, "packet": 1, "packets": 1, "pkt": 1, "pkts": 1}}
+var queues = measure{
+	name: "queue", example: "100p", fold: true, shown: []string{"p", "KiB"},
+	units: map[string]float64{"p": 1, "packet": 1, "packets": 1, "pkt": 1, "pkts": 1},
+}
 
 // split parts a number from its unit.
 func split(s string) (number float64, unit string, ok bool) {

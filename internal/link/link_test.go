@@ -187,8 +187,10 @@ func TestQueueLimits(t *testing.T) {
 			}
 			b.run()
 			got := b.link.End(0).Counters()
-			want := Counters{SentFrames: uint64(test.sent - test.wantDrops), SentBytes: uint64((test.sent - test.wantDrops) * size8us),
-				Drops: []DropCount{{wire.DropQueueFull, uint64(test.wantDrops)}}}
+			want := Counters{
+				SentFrames: uint64(test.sent - test.wantDrops), SentBytes: uint64((test.sent - test.wantDrops) * size8us),
+				Drops: []DropCount{{wire.DropQueueFull, uint64(test.wantDrops)}},
+			}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}

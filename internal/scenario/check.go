@@ -274,8 +274,8 @@ func (s *Scenario) interfaceOf(text string) (*lab.InterfacePlan, *filterError) {
 // environmentNames are the names that checks may use.
 func environmentNames() (names []string) {
 	t := reflect.TypeFor[environment]()
-	for i := range t.NumField() {
-		names = append(names, t.Field(i).Tag.Get("expr"))
+	for field := range t.Fields() {
+		names = append(names, field.Tag.Get("expr"))
 	}
 	return append(names, "duration", "max", "min", "len", "all", "any", "none", "abs", "sum")
 }

@@ -85,17 +85,19 @@ func TestChecks(t *testing.T) {
 		{`frames("h1", "arp request 10.0.1.99") == 2`, []string{`frames("h1", "arp request 10.0.1.99") was 3, wanted == 2`}},
 		{`run["near"].exit == 0 and ping("near").lost > 0`, []string{`ping("near").lost was 0, wanted > 0`}},
 		{`ping("near").rtt_min > ping("far").rtt_min + duration("7ms")`, []string{
-			`ping("near").rtt_min was 4ms, wanted > ping("far").rtt_min + duration("7ms"), which was 19ms`, `ping("far").rtt_min was 12ms`}},
+			`ping("near").rtt_min was 4ms, wanted > ping("far").rtt_min + duration("7ms"), which was 19ms`, `ping("far").rtt_min was 12ms`,
+		}},
 		{`"10.0.1.99" in arp("h3")`, []string{`arp("h3") was {10.0.2.1: 02:00:00:00:00:02}, wanted "10.0.1.99" in it`}},
 		{`not ("10.0.2.1" in arp("h3"))`, []string{`arp("h3") was {10.0.2.1: 02:00:00:00:00:02}, wanted "10.0.2.1" not in it`}},
 		{`run["hello"].stdout contains "bye"`, []string{`run.hello.stdout was "hello\n", wanted contains "bye"`}},
 		{`false`, []string{`false was false`}},
 	}
-	lab := pinged + "validate:\n"
+	var lab strings.Builder
+	lab.WriteString(pinged + "validate:\n")
 	for i, test := range tests {
-		lab += fmt.Sprintf("  c%d: '", i) + test.expect + "'\n"
+		lab.WriteString(fmt.Sprintf("  c%d: '", i) + test.expect + "'\n")
 	}
-	r := play(t, lab)
+	r := play(t, lab.String())
 	for i, test := range tests {
 		c := r.Checks[i]
 		if c.Held != (test.values == nil) {

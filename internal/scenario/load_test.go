@@ -101,12 +101,13 @@ run:
 func crowd(hosts int, load string) string {
 	var b strings.Builder
 	b.WriteString("groups: { g: { kind: host } }\nnodes:\n  srv: { kind: host, services: [echo] }\n  sw: { kind: switch }\n")
-	links := "links:\n  - srv-sw\n"
+	var links strings.Builder
+	links.WriteString("links:\n  - srv-sw\n")
 	for i := range hosts {
 		fmt.Fprintf(&b, "  n%d: { group: g }\n", i)
-		links += fmt.Sprintf("  - n%d-sw\n", i)
+		links.WriteString(fmt.Sprintf("  - n%d-sw\n", i))
 	}
-	return b.String() + links + "run: [{ name: l, node: g, load: " + load + " }]\n"
+	return b.String() + links.String() + "run: [{ name: l, node: g, load: " + load + " }]\n"
 }
 
 func TestLoadDoesNotAllocate(t *testing.T) {

@@ -140,8 +140,8 @@ func count[T int | int64 | uint64](n T, noun string) string {
 		return "1 " + noun
 	}
 	plural := noun + "s"
-	if strings.HasSuffix(noun, "y") {
-		plural = strings.TrimSuffix(noun, "y") + "ies"
+	if before, ok := strings.CutSuffix(noun, "y"); ok {
+		plural = before + "ies"
 	}
 	return grouped(n) + " " + plural
 }

@@ -21,12 +21,23 @@ func TestPingCount(t *testing.T) {
 		errors  []uint16
 		want    string
 	}{
-		{"all came", 2, []reply{{1, 2 * ms}, {2, 4 * ms}}, nil,
-			"2 packets transmitted, 2 received, 0% packet loss, time 1000ms\nrtt min/avg/max/mdev = 2.000/3.000/4.000/1.000 ms\n"},
-		{"one lost, one twice", 3, []reply{{1, ms}, {1, 3 * ms}, {2, 2 * ms}}, nil,
-			"3 packets transmitted, 2 received, +1 duplicates, 33.3333% packet loss, time 2000ms\nrtt min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms, pipe 3\n"},
-		{"unreachable", 3, nil, []uint16{1, 2, 3},
-			"3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 2000ms\npipe 3\n"},
+		{
+			"all came", 2,
+			[]reply{{1, 2 * ms}, {2, 4 * ms}},
+			nil,
+			"2 packets transmitted, 2 received, 0% packet loss, time 1000ms\nrtt min/avg/max/mdev = 2.000/3.000/4.000/1.000 ms\n",
+		},
+		{
+			"one lost, one twice", 3,
+			[]reply{{1, ms}, {1, 3 * ms}, {2, 2 * ms}},
+			nil,
+			"3 packets transmitted, 2 received, +1 duplicates, 33.3333% packet loss, time 2000ms\nrtt min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms, pipe 3\n",
+		},
+		{
+			"unreachable", 3, nil,
+			[]uint16{1, 2, 3},
+			"3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 2000ms\npipe 3\n",
+		},
 		{"nobody", 1, nil, nil, "1 packets transmitted, 0 received, 100% packet loss, time 0ms\n\n"},
 		{"stopped before the first", 0, nil, nil, "0 packets transmitted, 0 received\n\n"},
 	} {

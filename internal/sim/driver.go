@@ -177,7 +177,7 @@ func (k *Kernel) playUntilAlone() error {
 func leftBehind() string {
 	buf := make([]byte, 1<<20)
 	var names []string
-	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 		head, rest, _ := strings.Cut(g, "\n")
 		if !strings.Contains(head, "synctest bubble") {
 			continue

@@ -212,8 +212,10 @@ func (s *Stack) receiveErrorIPv6(now sim.Time, p *packet, m wire.ICMPv6) wire.Dr
 	if m.Type() == wire.ICMPv6PacketTooBig {
 		s.learnMTU(now, v.Dst(), max(m.MTU(), wire.IPv6MinMTU), wire.IPv6MinMTU, s.sysctl.IPv6.MTUExpires)
 	}
-	quoted := packet{frame: p.frame, in: p.in, src: v.Src(), dst: v.Dst(), ttl: v.HopLimit(), tos: v.TrafficClass(),
-		ip: p.payload + wire.ICMPLen, end: p.payload + wire.ICMPLen + len(v)}
+	quoted := packet{
+		frame: p.frame, in: p.in, src: v.Src(), dst: v.Dst(), ttl: v.HopLimit(), tos: v.TrafficClass(),
+		ip: p.payload + wire.ICMPLen, end: p.payload + wire.ICMPLen + len(v),
+	}
 	protocol, upper := v.Upper()
 	quoted.protocol, quoted.payload = protocol, quoted.end-len(upper)
 	errno, fatal := errnoIPv6(m)

@@ -100,15 +100,19 @@ func (s *Stack) packetOf(i *Interface, f *wire.Frame) (packet, bool) {
 		if err != nil {
 			return packet{}, false
 		}
-		return packet{frame: f, in: i, src: ip.Src(), dst: ip.Dst(), protocol: ip.NextHeader(), ttl: ip.HopLimit(), tos: ip.TrafficClass(),
-			payload: wire.IPv6Len, end: len(ip)}, true
+		return packet{
+			frame: f, in: i, src: ip.Src(), dst: ip.Dst(), protocol: ip.NextHeader(), ttl: ip.HopLimit(), tos: ip.TrafficClass(),
+			payload: wire.IPv6Len, end: len(ip),
+		}, true
 	}
 	ip, err := wire.ParseIPv4(b)
 	if err != nil {
 		return packet{}, false
 	}
-	return packet{frame: f, in: i, src: ip.Src(), dst: ip.Dst(), protocol: ip.Protocol(), ttl: ip.TTL(), tos: ip.TOS(),
-		payload: ip.HeaderLen(), end: len(ip)}, true
+	return packet{
+		frame: f, in: i, src: ip.Src(), dst: ip.Dst(), protocol: ip.Protocol(), ttl: ip.TTL(), tos: ip.TOS(),
+		payload: ip.HeaderLen(), end: len(ip),
+	}, true
 }
 
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -417,16 +417,39 @@ func TestFragments(t *testing.T) {
 		{"atomic", []part{{0, 20, false}}, 1, nil, nil},
 		{"twice the same", []part{{0, 16, true}, {0, 16, true}, {16, 8, false}}, 1, nil, []string{"20.000 a: too many or overlapping fragments"}},
 		// RFC 5722: the one that came goes too, and what comes later waits in vain.
-		{"overlap", []part{{0, 16, true}, {8, 16, true}}, 0, nil,
-			[]string{"20.000 a: too many or overlapping fragments", "20.000 a: too many or overlapping fragments"}},
-		{"two ends", []part{{16, 8, false}, {24, 8, false}}, 0, nil,
-			[]string{"20.000 a: too many or overlapping fragments", "20.000 a: too many or overlapping fragments"}},
-		{"length no multiple of 8", []part{{0, 12, true}}, 0,
-			[]string{"20.000 a 2001:db8::1>2001:db8::2 ICMPv6 4/0 4, 68 bytes"}, []string{"20.000 a: malformed"}},
-		{"beyond the end", []part{{65528, 8, true}}, 0,
-			[]string{"20.000 a 2001:db8::1>2001:db8::2 ICMPv6 4/0 42, 64 bytes"}, []string{"20.000 a: malformed"}},
-		{"first without its header", []part{{0, 0, true}}, 0,
-			[]string{"20.000 a 2001:db8::1>2001:db8::2 ICMPv6 4/3 0, 56 bytes"}, []string{"20.000 a: malformed"}},
+		{
+			"overlap",
+			[]part{{0, 16, true}, {8, 16, true}},
+			0, nil,
+			[]string{"20.000 a: too many or overlapping fragments", "20.000 a: too many or overlapping fragments"},
+		},
+		{
+			"two ends",
+			[]part{{16, 8, false}, {24, 8, false}},
+			0, nil,
+			[]string{"20.000 a: too many or overlapping fragments", "20.000 a: too many or overlapping fragments"},
+		},
+		{
+			"length no multiple of 8",
+			[]part{{0, 12, true}},
+			0,
+			[]string{"20.000 a 2001:db8::1>2001:db8::2 ICMPv6 4/0 4, 68 bytes"},
+			[]string{"20.000 a: malformed"},
+		},
+		{
+			"beyond the end",
+			[]part{{65528, 8, true}},
+			0,
+			[]string{"20.000 a 2001:db8::1>2001:db8::2 ICMPv6 4/0 42, 64 bytes"},
+			[]string{"20.000 a: malformed"},
+		},
+		{
+			"first without its header",
+			[]part{{0, 0, true}},
+			0,
+			[]string{"20.000 a 2001:db8::1>2001:db8::2 ICMPv6 4/3 0, 56 bytes"},
+			[]string{"20.000 a: malformed"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -503,7 +526,8 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	n, a, _ := pair6(t)
 	i := a.Interface("eth0")
 	advertise6(n, i, 9, 1800, wire.AppendPrefixInformation(nil, wire.PrefixInformation{
-		Prefix: netip.MustParsePrefix("2001:db8:7::/64"), OnLink: true, Autonomous: true, ValidSeconds: 1000, PreferredSeconds: 1000}))
+		Prefix: netip.MustParsePrefix("2001:db8:7::/64"), OnLink: true, Autonomous: true, ValidSeconds: 1000, PreferredSeconds: 1000,
+	}))
 	i.SetUp(n.now, false)
 	if len(i.Addresses()) != 2 || len(a.Routes()) != 0 || len(i.groups) != 0 || a.Deadline() != sim.Never {
 		t.Errorf("left: %d addresses, routes %v, groups %v, deadline %s", len(i.Addresses()), a.Routes(), i.groups, a.Deadline())

@@ -22,8 +22,10 @@ func (s *Stack) receiveIPv6(now sim.Time, i *Interface, f *wire.Frame, to cast) 
 		s.drop(now, i, f, wire.DropMalformed)
 		return
 	}
-	p := packet{frame: f, in: i, src: v.Src(), dst: v.Dst(), protocol: v.NextHeader(), ip: start, payload: start + wire.IPv6Len,
-		end: start + len(v), ttl: v.HopLimit(), tos: v.TrafficClass(), cast: to}
+	p := packet{
+		frame: f, in: i, src: v.Src(), dst: v.Dst(), protocol: v.NextHeader(), ip: start, payload: start + wire.IPv6Len,
+		end: start + len(v), ttl: v.HopLimit(), tos: v.TrafficClass(), cast: to,
+	}
 	if why := addressesIPv6(&p); why != wire.NotDropped {
 		s.count6(ip6InAddrErrors)
 		s.drop(now, i, f, why)

@@ -231,15 +231,16 @@ func describeICMPv6(m wire.ICMPv6) string {
 		return "RS"
 	case wire.ICMPv6RouterAdvertisement:
 		a := wire.RouterAdvertisement(m)
-		text := fmt.Sprintf("RA %ds", a.LifetimeSeconds())
+		var text strings.Builder
+		text.WriteString(fmt.Sprintf("RA %ds", a.LifetimeSeconds()))
 		for b := []byte(a.Options()); len(b) > 0; {
 			o, rest, _ := wire.NextNDOption(b)
 			if p, ok := o.PrefixInformation(); ok {
-				text += fmt.Sprintf(" %s %d/%d", p.Prefix, p.ValidSeconds, p.PreferredSeconds)
+				text.WriteString(fmt.Sprintf(" %s %d/%d", p.Prefix, p.ValidSeconds, p.PreferredSeconds))
 			}
 			b = rest
 		}
-		return text
+		return text.String()
 	case wire.ICMPv6Redirect:
 		return fmt.Sprintf("redirect %s to %s", wire.NDRedirect(m).Destination(), wire.NDRedirect(m).Target())
 	case wire.ICMPv6Echo:

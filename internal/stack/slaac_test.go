@@ -82,8 +82,12 @@ func TestDefaultRouterExpires(t *testing.T) {
 		state     AddressState
 		router    bool
 	}{
-		{29.999, 1, AddressReady, true}, {30, 1, AddressDeprecated, true}, {59.999, 1, AddressDeprecated, true},
-		{60, 0, AddressReady, true}, {99.999, 0, AddressReady, true}, {100, 0, AddressReady, false},
+		{29.999, 1, AddressReady, true},
+		{30, 1, AddressDeprecated, true},
+		{59.999, 1, AddressDeprecated, true},
+		{60, 0, AddressReady, true},
+		{99.999, 0, AddressReady, true},
+		{100, 0, AddressReady, false},
 	} {
 		n.run(learned + step.after)
 		if addresses, s, router := state(); addresses != step.addresses || s != step.state || router != step.router {
@@ -100,7 +104,8 @@ func advertise6(n *net6, h *Interface, k byte, lifetime uint16, options []byte) 
 	src := netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: k})
 	options = wire.AppendLinkLayerOption(options, wire.NDSourceLinkLayer, wire.MAC{2, 0, 0, 0, 0, k})
 	m := wire.AppendRouterAdvertisement(nil, wire.RouterAdvertisementHeader{
-		Src: src, Dst: allNodesIPv6, LifetimeSeconds: lifetime, HopLimit: 32, RetransMilliseconds: 500, ReachableMilliseconds: 20000, Options: options})
+		Src: src, Dst: allNodesIPv6, LifetimeSeconds: lifetime, HopLimit: 32, RetransMilliseconds: 500, ReachableMilliseconds: 20000, Options: options,
+	})
 	n.raw(h, wire.IPv6Header{NextHeader: wire.ProtocolICMPv6, HopLimit: 255, Src: src, Dst: allNodesIPv6}, m)
 }
 

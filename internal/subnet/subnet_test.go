@@ -98,8 +98,14 @@ func TestUsable(t *testing.T) {
 		prefix, addr string
 		want         bool
 	}{
-		{"10.0.0.0/24", "10.0.0.0", false}, {"10.0.0.0/24", "10.0.0.1", true}, {"10.0.0.0/24", "10.0.0.255", false}, {"10.0.0.0/24", "10.0.1.1", false},
-		{"10.0.0.0/31", "10.0.0.0", true}, {"10.0.0.0/31", "10.0.0.1", true}, {"fd00::/64", "fd00::", false}, {"fd00::/64", "fd00::ffff:ffff:ffff:ffff", true},
+		{"10.0.0.0/24", "10.0.0.0", false},
+		{"10.0.0.0/24", "10.0.0.1", true},
+		{"10.0.0.0/24", "10.0.0.255", false},
+		{"10.0.0.0/24", "10.0.1.1", false},
+		{"10.0.0.0/31", "10.0.0.0", true},
+		{"10.0.0.0/31", "10.0.0.1", true},
+		{"fd00::/64", "fd00::", false},
+		{"fd00::/64", "fd00::ffff:ffff:ffff:ffff", true},
 	} {
 		if got := Usable(netip.MustParsePrefix(c.prefix), netip.MustParseAddr(c.addr)); got != c.want {
 			t.Errorf("%s in %s: %v", c.addr, c.prefix, got)
