@@ -223,7 +223,11 @@ const localsSmall = 8
 
 func (t *localTable) add(l local) {
 	t.list = append(t.list, l)
-	t.index()
+	if t.find == nil {
+		t.index()
+	} else if _, taken := t.find[l.addr]; !taken { // the first of equal ones stays
+		t.find[l.addr] = int32(len(t.list) - 1)
+	}
 }
 
 func (t *localTable) remove(a *Address) {
