@@ -58,6 +58,7 @@ func prepare(config *lab.Lab, found diag.List) (*Lab, error) {
 	if l.scenario, err = scenario.Compile(config, plan); err != nil {
 		return nil, err
 	}
+	l.warnings = append(l.warnings, l.scenario.Warnings()...)
 	return l, nil
 }
 

@@ -41,6 +41,7 @@ type pinger struct {
 	conn      *socket.IPConn
 	id        uint16
 	data      []byte // what follows the ICMP header in every request, but for the timestamp
+	buf       []byte // what is read: an answer, or any other ICMP message as far as it matters
 }
 
 func runPing(p *program, args []string) int {
@@ -53,6 +54,7 @@ func runPing(p *program, args []string) int {
 		return p.fail(exitUsage, "%v", err)
 	}
 	defer g.conn.Close()
+	g.buf = make([]byte, max(1024, wire.ICMPLen+len(g.data)))
 	g.banner()
 	g.loop()
 	p.printf("\n--- %s ping statistics ---\n%s", g.name, g.pingCount.String())
@@ -302,8 +304,7 @@ func (g *pinger) echo(seq uint16, data []byte) []byte {
 // socket is gone.
 func (g *pinger) receive(until time.Time) bool {
 	g.conn.SetReadDeadline(until)
-	buf := make([]byte, 1<<16)
-	n, info, err := g.conn.ReadMsg(buf)
+	n, info, err := g.conn.ReadMsg(g.buf)
 	switch {
 	case timedOut(err):
 		return true
@@ -315,7 +316,7 @@ func (g *pinger) receive(until time.Time) bool {
 		}
 		return true
 	}
-	g.take(buf[:n], info, time.Now())
+	g.take(g.buf[:n], info, time.Now())
 	return true
 }
 
