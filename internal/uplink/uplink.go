@@ -50,10 +50,10 @@ func Attach(o *sim.Origin, end *link.End, pool *wire.Pool, d Device) *Uplink {
 	return u
 }
 
-// Drops is how many frames the device was too slow for.
+// Drops is how many frames the device was too slow for, or refused.
 func (u *Uplink) Drops() uint64 { return u.drops.Load() }
 
-// Err is why the device stopped working, nil while it works.
+// Err is the first thing that the device refused to do, nil while all is well.
 func (u *Uplink) Err() error {
 	if err := u.fault.Load(); err != nil {
 		return *err
@@ -78,8 +78,8 @@ func (u *Uplink) pump(p *sim.Proc) {
 			select {
 			case b := <-u.out:
 				if _, err := u.device.Write(b); err != nil {
+					u.drops.Add(1) // EIO while the device is down, say: the next one may do
 					u.fail("write", err)
-					return
 				}
 			case <-p.Context().Done():
 				_ = u.device.Close() // ends the Read below
