@@ -11,8 +11,10 @@ import (
 
 func TestARPRequestIsTold(t *testing.T) {
 	frame := wire.AppendEthernet(nil, wire.EthernetHeader{Dst: wire.Broadcast, Src: wire.MAC{2, 0, 0, 0, 0, 1}, Type: wire.TypeARP})
-	frame = wire.AppendARP(frame, wire.ARPPacket{Op: wire.ARPRequest, SenderMAC: wire.MAC{2, 0, 0, 0, 0, 1},
-		SenderIP: netip.MustParseAddr("10.0.0.1"), TargetIP: netip.MustParseAddr("10.0.0.2")})
+	frame = wire.AppendARP(frame, wire.ARPPacket{
+		Op: wire.ARPRequest, SenderMAC: wire.MAC{2, 0, 0, 0, 0, 1},
+		SenderIP: netip.MustParseAddr("10.0.0.1"), TargetIP: netip.MustParseAddr("10.0.0.2"),
+	})
 	var b strings.Builder
 	w := Writer{Out: &b, Filter: Filter{Protocol: "arp", Host: "10.0.0.2", Place: "h1"}}
 	e := record.Event{Kind: record.Sent, Data: frame}

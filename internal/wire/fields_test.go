@@ -11,8 +11,10 @@ func sampleFrames() [][]byte {
 		return AppendEthernet(nil, EthernetHeader{Dst: Broadcast, Src: MAC{2}, Type: t})
 	}
 	arp := AppendARP(eth(TypeARP), ARPPacket{Op: ARPRequest, SenderIP: a, TargetIP: b})
-	tcp := AppendTCP(nil, TCPHeader{Src: netip.AddrPortFrom(a, 1), Dst: netip.AddrPortFrom(b, 2), Flags: TCPSyn,
-		Options: AppendSACK(AppendTimestamps(AppendMSS(nil, 1460), 1, 2), SACKBlock{3, 4})}, []byte("hi"))
+	tcp := AppendTCP(nil, TCPHeader{
+		Src: netip.AddrPortFrom(a, 1), Dst: netip.AddrPortFrom(b, 2), Flags: TCPSyn,
+		Options: AppendSACK(AppendTimestamps(AppendMSS(nil, 1460), 1, 2), SACKBlock{3, 4}),
+	}, []byte("hi"))
 	udp := AppendUDP(nil, UDPHeader{netip.AddrPortFrom(a, 40000), netip.AddrPortFrom(b, 7)}, []byte("hello"))
 	ip := func(p Protocol, o, payload []byte) []byte {
 		return append(AppendIPv4(nil, IPv4Header{TTL: 64, Protocol: p, Src: a, Dst: b, Options: o}, len(payload)), payload...)
@@ -21,9 +23,11 @@ func sampleFrames() [][]byte {
 	a6 := netip.MustParseAddr("fe80::1")
 	echo6 := AppendICMPv6(nil, ICMPv6Header{Type: ICMPv6Echo, Src: a6, Dst: a6}, []byte("x"))
 	ip6 := AppendIPv6(eth(TypeIPv6), IPv6Header{NextHeader: ProtocolICMPv6, HopLimit: 64, Src: a6, Dst: a6}, len(echo6))
-	return [][]byte{arp, append(arp, make([]byte, 18)...), append(eth(TypeIPv4), ip(ProtocolTCP, nil, tcp)...),
+	return [][]byte{
+		arp, append(arp, make([]byte, 18)...), append(eth(TypeIPv4), ip(ProtocolTCP, nil, tcp)...),
 		append(eth(TypeIPv4), ip(ProtocolUDP, AppendRecordRoute(nil, 3), udp)...),
-		append(eth(TypeIPv4), ip(ProtocolICMP, nil, quote)...), append(ip6, echo6...)}
+		append(eth(TypeIPv4), ip(ProtocolICMP, nil, quote)...), append(ip6, echo6...),
+	}
 }
 
 // checkCover fails where a field leaves the frame, or a byte has no layer or field.

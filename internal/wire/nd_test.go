@@ -24,7 +24,8 @@ func TestNDMessages(t *testing.T) {
 		t.Errorf("solicitation %x", []byte(ns))
 	}
 	na, _ := ParseNeighborAdvertisement(AppendNeighborAdvertisement(nil, NeighborAdvertisementHeader{
-		Src: ndSrc, Dst: ndDst, Target: ndHost, Router: true, Override: true, TargetMAC: ndMAC}))
+		Src: ndSrc, Dst: ndDst, Target: ndHost, Router: true, Override: true, TargetMAC: ndMAC,
+	}))
 	if mac, _ := na.Options().LinkLayer(NDTargetLinkLayer); na.Target() != ndHost || !na.Router() || na.Solicited() || !na.Override() || mac != ndMAC {
 		t.Errorf("advertisement %x", []byte(na))
 	}
@@ -45,8 +46,10 @@ func TestRouterAdvertisementOptions(t *testing.T) {
 	options = AppendMTUOption(options, 1400)
 	options = AppendPrefixInformation(options, prefix)
 	options = AppendRDNSS(options, 1800, ndSrc, ndHost)
-	h := RouterAdvertisementHeader{Src: ndSrc, Dst: ndDst, HopLimit: 64, Other: true, LifetimeSeconds: 1800,
-		ReachableMilliseconds: 30000, RetransMilliseconds: 1000, Options: options}
+	h := RouterAdvertisementHeader{
+		Src: ndSrc, Dst: ndDst, HopLimit: 64, Other: true, LifetimeSeconds: 1800,
+		ReachableMilliseconds: 30000, RetransMilliseconds: 1000, Options: options,
+	}
 	m, err := ParseRouterAdvertisement(AppendRouterAdvertisement(nil, h))
 	if err != nil {
 		t.Fatal(err)
