@@ -24,6 +24,8 @@ type net6 struct {
 	drop   func(int) bool // whether the n-th frame is lost; nil: none
 	sent   int
 	mute   bool
+
+	describe func(frame []byte) string // nil: describe6
 }
 
 type flight struct {
@@ -68,7 +70,11 @@ func (p *port6) Send(now sim.Time, f *wire.Frame) {
 	n := p.net
 	n.sent++
 	if !n.mute { // what a fuzzer sends has no description
-		n.log = append(n.log, fmt.Sprintf("%.3f %s %s", float64(now)/1e9, p.iface.stack.name, describe6(f.Bytes())))
+		describe := n.describe
+		if describe == nil {
+			describe = describe6
+		}
+		n.log = append(n.log, fmt.Sprintf("%.3f %s %s", float64(now)/1e9, p.iface.stack.name, describe(f.Bytes())))
 	}
 	if n.drop == nil || !n.drop(n.sent) {
 		for _, to := range p.segment.ports {
