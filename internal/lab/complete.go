@@ -246,7 +246,6 @@ func at(first, second diag.Position) diag.Position {
 func (i Impairments) differ() bool {
 	v := reflect.ValueOf(i)
 	for _, d := range v.Fields() {
-		d := d
 		if d.FieldByName("ForwardSet").Bool() != d.FieldByName("BackwardSet").Bool() ||
 			!reflect.DeepEqual(d.FieldByName("Forward").Interface(), d.FieldByName("Backward").Interface()) {
 			return true

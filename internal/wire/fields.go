@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Field is one field of a frame as people read it.
@@ -280,11 +281,11 @@ func tcpOptionValue(o TCPOption) string {
 	case TCPOptionTimestamps:
 		return fmt.Sprintf("value %d, echo reply %d", binary.BigEndian.Uint32(o.Data), binary.BigEndian.Uint32(o.Data[4:]))
 	case TCPOptionSACK:
-		text := ""
-		for i := range o.Blocks() {
-			text += fmt.Sprintf("%d-%d ", o.Block(i).Left, o.Block(i).Right)
+		blocks := make([]string, o.Blocks())
+		for i := range blocks {
+			blocks[i] = fmt.Sprintf("%d-%d", o.Block(i).Left, o.Block(i).Right)
 		}
-		return text[:len(text)-1]
+		return strings.Join(blocks, " ")
 	case TCPOptionEnd, TCPOptionNop, TCPOptionSACKPermitted:
 		return "present"
 	}
