@@ -168,7 +168,13 @@ func (p *peer) run(device uplink.Device, commands []string, after func()) []<-ch
 		}
 		started <- err
 	}
-	go func() { ended <- n.Kernel.RunLive(ctx, sim.Never, setUp, nil) }()
+	// What is on its way when the test ends, a probe of a neighbor say, is given back as its link is cut.
+	cut := func() {
+		for i := range n.Links {
+			n.CutLink(n.Kernel.Now(), i, true)
+		}
+	}
+	go func() { ended <- n.Kernel.RunLive(ctx, sim.Never, setUp, cut) }()
 	p.t.Cleanup(func() {
 		stop()
 		if err := <-ended; !errors.Is(err, sim.ErrStopped) || strings.Contains(err.Error(), "\n") { // no second error joined to it
