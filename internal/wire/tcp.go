@@ -231,6 +231,15 @@ type TCPHeader struct {
 // AppendTCP appends header, options and payload, checksum included.
 func AppendTCP(b []byte, h TCPHeader, payload []byte) []byte {
 	start := len(b)
+	b = append(AppendTCPHeader(b, h), payload...)
+	SetTCPChecksum(b[start:], h.Src.Addr(), h.Dst.Addr())
+	return b
+}
+
+// AppendTCPHeader appends header and options. SetTCPChecksum is for when the
+// payload is behind it.
+func AppendTCPHeader(b []byte, h TCPHeader) []byte {
+	start := len(b)
 	header := TCPMinLen + (len(h.Options)+3)/4*4
 	b = binary.BigEndian.AppendUint16(b, h.Src.Port())
 	b = binary.BigEndian.AppendUint16(b, h.Dst.Port())
@@ -244,8 +253,13 @@ func AppendTCP(b []byte, h TCPHeader, payload []byte) []byte {
 	for len(b)-start < header {
 		b = append(b, byte(TCPOptionEnd))
 	}
-	b = append(b, payload...)
-	sum := PseudoHeader(h.Src.Addr(), h.Dst.Addr(), ProtocolTCP, len(b)-start).Add(b[start:]).Checksum()
-	binary.BigEndian.PutUint16(b[start+16:], sum)
 	return b
+}
+
+// SetTCPChecksum puts the checksum into a whole segment.
+// Precondition: it holds a header.
+func SetTCPChecksum(segment []byte, src, dst netip.Addr) {
+	segment[16], segment[17] = 0, 0
+	sum := PseudoHeader(src, dst, ProtocolTCP, len(segment)).Add(segment).Checksum()
+	binary.BigEndian.PutUint16(segment[16:], sum)
 }
