@@ -146,9 +146,9 @@ func (s *Stack) activate(a *Address) {
 		return
 	}
 	a.active = true
-	s.locals.add(local{addr: a.Addr(), owner: a})
+	s.locals.add(a, a.Addr())
 	if b, ok := broadcastOf(a.Prefix); ok {
-		s.locals.add(local{addr: b, owner: a, broadcast: true})
+		s.locals.add(a, b)
 	}
 	if !a.noPrefixRoute && !a.Interface.loopback && !a.Prefix.IsSingleIP() && !a.Secondary {
 		s.addRoute(Route{Prefix: a.Prefix.Masked(), Interface: a.Interface, Source: sourceOf(a), Protocol: ProtocolKernel, Metric: connectedMetric(a)})
@@ -205,28 +205,47 @@ func broadcastOf(p netip.Prefix) (netip.Addr, bool) {
 	return netip.AddrFrom4(b), true
 }
 
-// local is an address that packets are delivered for on this machine.
+// local is an address that packets are delivered for on this machine: owner's, or
+// the broadcast address of its subnet.
 type local struct {
-	addr      netip.Addr
 	owner     *Address
+	key       uint32 // the address, if it is of IPv4
 	broadcast bool
 }
 
+// addr is the address itself.
+func (l *local) addr() netip.Addr {
+	if l.broadcast {
+		return netip.AddrFrom4([4]byte{byte(l.key >> 24), byte(l.key >> 16), byte(l.key >> 8), byte(l.key)})
+	}
+	return l.owner.Addr()
+}
+
 // localTable finds the machine's own addresses. A host has two or three, so it is
-// a slice; beyond localsSmall it is searched with a map.
+// a slice; beyond localsSmall it is searched by tables of places in it. Every
+// packet that is forwarded is looked up twice.
 type localTable struct {
 	list []local
-	find map[netip.Addr]int32
+	find *localIndex // nil while list is short
+}
+
+type localIndex struct {
+	v4 prefixTable[int32]
+	v6 map[netip.Addr]int32
 }
 
 const localsSmall = 8
 
-func (t *localTable) add(l local) {
+func (t *localTable) add(a *Address, addr netip.Addr) {
+	l := local{owner: a, broadcast: addr != a.Addr()}
+	if addr.Is4() {
+		l.key = key4(addr)
+	}
 	t.list = append(t.list, l)
-	if t.find == nil {
+	if t.find != nil {
+		t.find.add(addr, len(t.list)-1)
+	} else {
 		t.index()
-	} else if _, taken := t.find[l.addr]; !taken { // the first of equal ones stays
-		t.find[l.addr] = int32(len(t.list) - 1)
 	}
 }
 
@@ -240,21 +259,56 @@ func (t *localTable) index() {
 	if len(t.list) <= localsSmall {
 		return
 	}
-	t.find = make(map[netip.Addr]int32, len(t.list))
-	for k := len(t.list) - 1; k >= 0; k-- { // the first of equal ones stays
-		t.find[t.list[k].addr] = int32(k)
+	t.find = &localIndex{}
+	for k := range t.list {
+		t.find.add(t.list[k].addr(), k)
 	}
+}
+
+// add adds a place, unless another has that address: the first of equal ones stays.
+func (x *localIndex) add(addr netip.Addr, place int) {
+	switch {
+	case x.lookup(addr) >= 0:
+	case addr.Is4():
+		x.v4.add(key4(addr), 32, int32(place))
+	default:
+		if x.v6 == nil {
+			x.v6 = map[netip.Addr]int32{}
+		}
+		x.v6[addr] = int32(place)
+	}
+}
+
+// lookup is the place of an address, or -1.
+func (x *localIndex) lookup(a netip.Addr) int32 {
+	if a.Is4() {
+		if i := x.v4.find(key4(a), 32); i >= 0 {
+			return x.v4.slots[i].value
+		}
+	} else if k, ok := x.v6[a]; ok {
+		return k
+	}
+	return -1
 }
 
 func (t *localTable) lookup(a netip.Addr) *local {
 	if t.find != nil {
-		if k, ok := t.find[a]; ok {
+		if k := t.find.lookup(a); k >= 0 {
 			return &t.list[k]
 		}
 		return nil
 	}
+	if a.Is4() {
+		key := key4(a)
+		for k := range t.list {
+			if l := &t.list[k]; l.key == key && (l.broadcast || l.owner.Addr().Is4()) {
+				return l
+			}
+		}
+		return nil
+	}
 	for k := range t.list {
-		if t.list[k].addr == a {
+		if t.list[k].owner.Addr() == a {
 			return &t.list[k]
 		}
 	}

@@ -139,17 +139,24 @@ func (s *Stack) removeRoutesOf(i *Interface) {
 }
 
 // routeTable is the routes of one family. A host has two or three, so they are a
-// sorted slice; beyond routesSmall a trie finds the prefix.
+// sorted slice; beyond routesSmall a finder finds the prefix.
 type routeTable struct {
-	list []*Route
-	trie *routeNode
+	list   []*Route
+	finder routeFinder // nil while list is sorted and short
+}
+
+// routeFinder finds routes by the longest prefix, then the least metric.
+type routeFinder interface {
+	insert(r *Route) bool // false: there is one of its prefix and metric
+	remove(r *Route)
+	lookup(a netip.Addr, only *Interface) *Route
 }
 
 const routesSmall = 12
 
 func (t *routeTable) add(r *Route) error {
-	if t.trie != nil {
-		if !t.trie.insert(r) {
+	if t.finder != nil {
+		if !t.finder.insert(r) {
 			return syscall.EEXIST
 		}
 		t.list = append(t.list, r)
@@ -166,11 +173,14 @@ func (t *routeTable) add(r *Route) error {
 	return nil
 }
 
-// build makes the trie anew.
+// build makes the finder.
 func (t *routeTable) build() {
-	t.trie = &routeNode{prefix: netip.PrefixFrom(t.list[0].Prefix.Addr(), 0).Masked()}
+	t.finder = &prefixRoutes{}
+	if any := t.list[0].Prefix.Addr(); any.Is6() {
+		t.finder = &routeNode{prefix: netip.PrefixFrom(any, 0).Masked()}
+	}
 	for _, r := range t.list {
-		t.trie.insert(r)
+		t.finder.insert(r)
 	}
 }
 
@@ -179,13 +189,13 @@ func (t *routeTable) removeFunc(gone func(*Route) bool) bool {
 	before := len(t.list)
 	t.list = slices.DeleteFunc(t.list, func(r *Route) bool {
 		is := gone(r)
-		if is && t.trie != nil {
-			t.trie.remove(r)
+		if is && t.finder != nil {
+			t.finder.remove(r)
 		}
 		return is
 	})
-	if t.trie != nil && len(t.list) <= routesSmall/2 {
-		t.trie = nil
+	if t.finder != nil && len(t.list) <= routesSmall/2 {
+		t.finder = nil
 		slices.SortFunc(t.list, compareRoutes)
 	}
 	return len(t.list) != before
@@ -194,8 +204,8 @@ func (t *routeTable) removeFunc(gone func(*Route) bool) bool {
 // lookup finds the route of the longest prefix, then of the least metric. With
 // only set, routes through other interfaces do not count.
 func (t *routeTable) lookup(a netip.Addr, only *Interface) *Route {
-	if t.trie != nil {
-		return t.trie.lookup(a, only)
+	if t.finder != nil {
+		return t.finder.lookup(a, only)
 	}
 	for _, r := range t.list {
 		if r.Prefix.Contains(a) && (only == nil || r.Interface == only) {
@@ -205,7 +215,7 @@ func (t *routeTable) lookup(a netip.Addr, only *Interface) *Route {
 	return nil
 }
 
-// routeNode is a node of a path-compressed binary trie. Its children's prefixes
+// routeNode is a node of a path-compressed binary trie, which finds IPv6 routes. Its children's prefixes
 // are longer than its own and begin with it.
 type routeNode struct {
 	prefix   netip.Prefix
@@ -213,12 +223,8 @@ type routeNode struct {
 	children [2]*routeNode
 }
 
-// bit is bit n of an address, from the left.
+// bit is bit n of an IPv6 address, from the left.
 func bit(a netip.Addr, n int) int {
-	if a.Is4() {
-		b := a.As4()
-		return int(b[n>>3]>>(7-n&7)) & 1
-	}
 	b := a.As16()
 	return int(b[n>>3]>>(7-n&7)) & 1
 }
