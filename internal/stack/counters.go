@@ -10,7 +10,18 @@ type Counter struct {
 // InterfaceCounters are what ip -s link shows.
 type InterfaceCounters struct {
 	ReceivedPackets, ReceivedBytes, ReceivedErrors, ReceivedDrops, ReceivedMulticast uint64
-	SentPackets, SentBytes, SentErrors, SentDrops                                    uint64
+	SentPackets, SentBytes, SentDrops                                                uint64
+}
+
+// Counters are the interface's counters.
+func (i *Interface) Counters() InterfaceCounters {
+	c := InterfaceCounters{
+		ReceivedPackets: i.receivedPackets, ReceivedBytes: i.receivedBytes, SentPackets: i.sentPackets, SentBytes: i.sentBytes,
+	}
+	if r := i.seldom; r != nil {
+		c.ReceivedErrors, c.ReceivedDrops, c.ReceivedMulticast, c.SentDrops = r.receivedErrors, r.receivedDrops, r.receivedMulticast, r.sentDrops
+	}
+	return c
 }
 
 // counter numbers the counters of a stack.
@@ -72,15 +83,24 @@ var counterNames = [countersEnd]string{
 	"Link.OtherHost",
 }
 
-// counters are uint32 as in SNMP: they wrap, and an idle host stays small.
+// counters are uint32 as in SNMP: they wrap, and take little memory.
 type counters [countersEnd]uint32
 
-func (s *Stack) count(c counter) { s.counters[c]++ }
+func (s *Stack) count(c counter) {
+	if s.counters == nil {
+		s.counters = new(counters) // idle hosts count nothing
+	}
+	s.counters[c]++
+}
 
 // Counters are the stack's counters, IPv4 and its upper layers first, IPv6 after.
 func (s *Stack) Counters() []Counter {
-	list := make([]Counter, 0, len(s.counters))
-	for c, v := range s.counters {
+	values := s.counters
+	if values == nil {
+		values = &counters{}
+	}
+	list := make([]Counter, 0, countersEnd)
+	for c, v := range values {
 		list = append(list, Counter{counterNames[c], uint64(v)})
 	}
 	return append(list, s.countersIPv6()...)

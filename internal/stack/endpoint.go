@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -269,15 +270,32 @@ func truesize(f *wire.Frame) int {
 
 // demux finds the endpoint for what arrives.
 type demux struct {
-	udp     map[uint16][]*UDP // by local port; the latest bound first
+	udp     []boundUDP // by port; of one port the latest bound first
 	raw     []*Raw
 	packets []*Packet
+}
+
+// boundUDP is a socket at its port. Most machines have one or two, and those with
+// many seldom bind another: a sorted slice is smaller and nearer than a map.
+type boundUDP struct {
+	port   uint16
+	socket *UDP
+}
+
+// udpPort finds the sockets at a port, the latest bound first, and their place.
+func (d *demux) udpPort(port uint16) (list []boundUDP, place int) {
+	place, _ = slices.BinarySearchFunc(d.udp, port, func(b boundUDP, port uint16) int { return cmp.Compare(b.port, port) })
+	end := place
+	for end < len(d.udp) && d.udp[end].port == port {
+		end++
+	}
+	return d.udp[place:end], place
 }
 
 // demuxTable is the demultiplexer, made when first needed.
 func (s *Stack) demuxTable() *demux {
 	if s.ports == nil {
-		s.ports = &demux{udp: map[uint16][]*UDP{}}
+		s.ports = &demux{}
 	}
 	return s.ports
 }

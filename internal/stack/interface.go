@@ -2,6 +2,7 @@ package stack
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/hopyard/hopyard/internal/sim"
 	"github.com/hopyard/hopyard/internal/wire"
@@ -18,24 +19,40 @@ type InterfaceConfig struct {
 
 // Interface is a network interface of a machine.
 type Interface struct {
-	stack *Stack
-	name  string
-	out   Sender
-	place int
-	mtu   int32
-	index int32
-	mac   wire.MAC
-
-	up, noCarrier, loopback bool
-
-	addresses []*Address
-	groups    []group // multicast groups joined, with how often
-
+	// What every packet needs comes first, in two cache lines.
+	stack        *Stack
+	out          Sender
+	mtu          int32
+	index        int32
+	mac          wire.MAC
+	up           bool
+	noCarrier    bool
+	loopback     bool
+	place        int32
 	lastNeighbor *Neighbor // the one sent to last: saves the search
-	neighbors    map[netip.Addr]*Neighbor
-	v6           *interfaceIPv6 // nil until IPv6 is used
 
-	counters InterfaceCounters
+	receivedPackets, receivedBytes, sentPackets, sentBytes uint64
+
+	name      string
+	addresses []*Address
+	neighbors map[netip.Addr]*Neighbor
+	v6        *interfaceIPv6   // nil until IPv6 is used
+	seldom    *interfaceSeldom // nil until needed
+}
+
+// interfaceSeldom is what few interfaces have.
+type interfaceSeldom struct {
+	groups []group // multicast groups joined, with how often
+
+	receivedErrors, receivedDrops, receivedMulticast, sentDrops uint64
+}
+
+// rare is the interface's seldom, made when first needed.
+func (i *Interface) rare() *interfaceSeldom {
+	if i.seldom == nil {
+		i.seldom = &interfaceSeldom{}
+	}
+	return i.seldom
 }
 
 type group struct {
@@ -48,22 +65,25 @@ const defaultMTU = 1500
 
 // AddInterface adds an interface, which is down until SetUp.
 func (s *Stack) AddInterface(cfg InterfaceConfig) *Interface {
-	s.loopback()
 	mtu := cfg.MTU
 	if mtu == 0 {
 		mtu = defaultMTU
 	}
-	i := &Interface{stack: s, name: cfg.Name, mac: cfg.MAC, mtu: int32(mtu), out: cfg.Out, place: cfg.Place}
+	i := &Interface{stack: s, name: cfg.Name, mac: cfg.MAC, mtu: int32(mtu), out: cfg.Out, place: int32(cfg.Place), index: loopbackIndex + 1}
+	if n := len(s.interfaces); n > 0 {
+		i.index = s.interfaces[n-1].index + 1
+	}
 	s.interfaces = append(s.interfaces, i)
-	i.index = int32(len(s.interfaces))
 	return i
 }
 
-// loopback is lo, made when first asked for.
+const loopbackIndex = 1
+
+// loopback is lo, made when first asked for: most machines never are.
 func (s *Stack) loopback() *Interface {
-	if len(s.interfaces) == 0 {
-		lo := &Interface{stack: s, name: "lo", mtu: 65536, index: 1, loopback: true, up: true, place: s.place}
-		s.interfaces = append(s.interfaces, lo)
+	if len(s.interfaces) == 0 || !s.interfaces[0].loopback {
+		lo := &Interface{stack: s, name: "lo", mtu: 65536, index: loopbackIndex, loopback: true, up: true, place: s.place}
+		s.interfaces = slices.Insert(s.interfaces, 0, lo)
 	}
 	return s.interfaces[0]
 }
@@ -103,7 +123,10 @@ func (s *Stack) Interfaces() []*Interface {
 
 // Interface is the interface of that name, or nil.
 func (s *Stack) Interface(name string) *Interface {
-	for _, i := range s.Interfaces() {
+	if name == "lo" {
+		return s.loopback()
+	}
+	for _, i := range s.interfaces {
 		if i.name == name {
 			return i
 		}
@@ -152,28 +175,40 @@ func (i *Interface) SetCarrier(now sim.Time, up bool) {
 	}
 }
 
+// groups are the multicast groups that the interface has joined.
+func (i *Interface) groups() []group {
+	if i.seldom == nil {
+		return nil
+	}
+	return i.seldom.groups
+}
+
 // JoinGroup joins a multicast group. Nothing tells routers so: IGMP and MLD are
 // not spoken, which on one segment makes no difference.
 func (i *Interface) JoinGroup(addr netip.Addr) {
-	for k := range i.groups {
-		if i.groups[k].addr == addr {
-			i.groups[k].times++
-			return
-		}
+	r := i.rare()
+	if k := i.groupIndex(addr); k >= 0 {
+		r.groups[k].times++
+		return
 	}
-	i.groups = append(i.groups, group{addr, 1})
+	r.groups = append(r.groups, group{addr, 1})
 }
 
 // LeaveGroup undoes one JoinGroup.
 func (i *Interface) LeaveGroup(addr netip.Addr) {
-	for k := range i.groups {
-		if i.groups[k].addr == addr {
-			if i.groups[k].times--; i.groups[k].times == 0 {
-				i.groups = append(i.groups[:k], i.groups[k+1:]...)
-			}
-			return
-		}
+	k := i.groupIndex(addr)
+	if k < 0 {
+		return
 	}
+	r := i.rare()
+	if r.groups[k].times--; r.groups[k].times == 0 {
+		r.groups = slices.Delete(r.groups, k, k+1)
+	}
+}
+
+// groupIndex is the place of a group among those joined, or -1.
+func (i *Interface) groupIndex(addr netip.Addr) int {
+	return slices.IndexFunc(i.groups(), func(g group) bool { return g.addr == addr })
 }
 
 // inGroup reports whether the interface has joined a group. Every machine is in
@@ -185,12 +220,7 @@ func (i *Interface) inGroup(addr netip.Addr) bool {
 	if addr == allRoutersIPv6 && i.stack.sysctl.IPv6.Forwarding {
 		return true
 	}
-	for k := range i.groups {
-		if i.groups[k].addr == addr {
-			return true
-		}
-	}
-	return false
+	return i.groupIndex(addr) >= 0
 }
 
 var (

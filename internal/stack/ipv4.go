@@ -20,13 +20,13 @@ import (
 // Input takes a frame that arrived at an interface, and owns it.
 func (s *Stack) Input(now sim.Time, i *Interface, f *wire.Frame) {
 	if !i.up {
-		i.counters.ReceivedDrops++
+		i.rare().receivedDrops++
 		s.drop(now, i, f, wire.DropInterfaceDown)
 		return
 	}
 	b := f.Bytes()
 	if len(b) < wire.EthernetLen {
-		i.counters.ReceivedErrors++
+		i.rare().receivedErrors++
 		s.drop(now, i, f, wire.DropMalformed)
 		return
 	}
@@ -37,7 +37,7 @@ func (s *Stack) Input(now sim.Time, i *Interface, f *wire.Frame) {
 		to = toBroadcast
 	case dst.IsMulticast():
 		to = toMulticast
-		i.counters.ReceivedMulticast++
+		i.rare().receivedMulticast++
 	default:
 		// A card filters these out unless it is promiscuous. Hubs and floods make them
 		// normal, so they are counted and not reported as drops.
@@ -45,8 +45,8 @@ func (s *Stack) Input(now sim.Time, i *Interface, f *wire.Frame) {
 		f.Release()
 		return
 	}
-	i.counters.ReceivedPackets++
-	i.counters.ReceivedBytes += uint64(len(b))
+	i.receivedPackets++
+	i.receivedBytes += uint64(len(b))
 	kind := wire.EtherType(binary.BigEndian.Uint16(b[12:]))
 	if s.ports != nil && len(s.ports.packets) > 0 {
 		s.tapPackets(now, i, f, kind, false)
@@ -59,7 +59,7 @@ func (s *Stack) Input(now sim.Time, i *Interface, f *wire.Frame) {
 	case wire.TypeIPv6:
 		s.receiveIPv6(now, i, f, to)
 	default:
-		i.counters.ReceivedDrops++
+		i.rare().receivedDrops++
 		s.drop(now, i, f, wire.DropUnknownType)
 	}
 }

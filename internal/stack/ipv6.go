@@ -226,17 +226,17 @@ func (s *Stack) zoneOf(a netip.Addr) *Interface {
 	if i := s.Interface(zone); i != nil {
 		return i
 	}
-	n := 0
+	all, n := s.Interfaces(), 0
 	for _, c := range []byte(zone) {
-		if c < '0' || c > '9' || n > len(s.interfaces) {
+		if c < '0' || c > '9' || n > len(all) {
 			return nil
 		}
 		n = 10*n + int(c-'0')
 	}
-	if n < 1 || n > len(s.interfaces) {
+	if n < 1 || n > len(all) {
 		return nil
 	}
-	return s.interfaces[n-1]
+	return all[n-1]
 }
 
 // zoned names the interface in a link-local address, as programs must see it.

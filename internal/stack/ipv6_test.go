@@ -529,8 +529,8 @@ func TestInterfaceDownAndUp(t *testing.T) {
 		Prefix: netip.MustParsePrefix("2001:db8:7::/64"), OnLink: true, Autonomous: true, ValidSeconds: 1000, PreferredSeconds: 1000,
 	}))
 	i.SetUp(n.now, false)
-	if len(i.Addresses()) != 2 || len(a.Routes()) != 0 || len(i.groups) != 0 || a.Deadline() != sim.Never {
-		t.Errorf("left: %d addresses, routes %v, groups %v, deadline %s", len(i.Addresses()), a.Routes(), i.groups, a.Deadline())
+	if len(i.Addresses()) != 2 || len(a.Routes()) != 0 || len(i.groups()) != 0 || a.Deadline() != sim.Never {
+		t.Errorf("left: %d addresses, routes %v, groups %v, deadline %s", len(i.Addresses()), a.Routes(), i.groups(), a.Deadline())
 	}
 	n.quiet()
 	i.SetUp(n.now, true)

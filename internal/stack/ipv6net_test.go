@@ -61,7 +61,7 @@ func (n *net6) stack(name string) *Stack {
 func (n *net6) plug(s *Stack, seg *segment6, k byte) *Interface {
 	p := &port6{net: n, segment: seg}
 	name := fmt.Sprintf("eth%d", len(s.Interfaces())-1)
-	p.iface = s.AddInterface(InterfaceConfig{Name: name, MAC: wire.MAC{2, 0, 0, 0, 0, k}, Out: p, Place: s.place})
+	p.iface = s.AddInterface(InterfaceConfig{Name: name, MAC: wire.MAC{2, 0, 0, 0, 0, k}, Out: p, Place: int(s.place)})
 	seg.ports = append(seg.ports, p)
 	return p.iface
 }

@@ -62,7 +62,7 @@ type Neighbor struct {
 
 	timer        sim.Timer
 	waiting      []*wire.Frame // IP packets, without Ethernet header
-	waitingBytes int
+	waitingBytes int32
 	gone         bool
 }
 
@@ -232,14 +232,14 @@ const unresolvedPackets = 101
 // wait lets a packet wait for n; the oldest ones make room (unres_qlen_bytes).
 func (s *Stack) wait(now sim.Time, n *Neighbor, f *wire.Frame) {
 	size := truesize(f)
-	for len(n.waiting) > 0 && (n.waitingBytes+size > s.sysctl.NeighUnresolvedBytes || len(n.waiting) >= unresolvedPackets) {
+	for len(n.waiting) > 0 && (int(n.waitingBytes)+size > s.sysctl.NeighUnresolvedBytes || len(n.waiting) >= unresolvedPackets) {
 		oldest := n.waiting[0]
 		n.waiting = slices.Delete(n.waiting, 0, 1)
-		n.waitingBytes -= truesize(oldest)
+		n.waitingBytes -= int32(truesize(oldest))
 		s.dropPacket(now, n.Interface, oldest, wire.DropNeighborQueueFull)
 	}
 	n.waiting = append(n.waiting, f)
-	n.waitingBytes += size
+	n.waitingBytes += int32(size)
 }
 
 // retrans is the time between two questions for n: retrans_time_ms, or what a

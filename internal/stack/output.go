@@ -212,16 +212,22 @@ func (s *Stack) finishOutput(now sim.Time, f *wire.Frame, o *outgoing) {
 func (i *Interface) sendFrame(now sim.Time, f *wire.Frame) {
 	s := i.stack
 	if !i.up || i.out == nil {
-		i.counters.SentDrops++
+		i.rare().sentDrops++
 		s.drop(now, i, f, wire.DropInterfaceDown)
 		return
 	}
 	if s.ports != nil && len(s.ports.packets) > 0 {
 		s.tapPackets(now, i, f, wire.EtherType(binary.BigEndian.Uint16(f.Bytes()[12:])), true)
 	}
-	i.counters.SentPackets++
-	i.counters.SentBytes += uint64(f.Len())
+	i.sentPackets++
+	i.sentBytes += uint64(f.Len())
 	i.out.Send(now, f)
+}
+
+// loopQueue is packets on their way from this machine to itself.
+type loopQueue struct {
+	packets []looped
+	held    bool // they wait
 }
 
 // looped is a packet on its way from this machine to itself.
@@ -241,28 +247,32 @@ func (s *Stack) loop(now sim.Time, i *Interface, f *wire.Frame, to cast) {
 	h := wire.EthernetHeader{Src: i.mac, Dst: i.mac, Type: kind}
 	wire.AppendEthernet(f.Push(wire.EthernetLen)[:0], h)
 	if i.loopback {
-		i.counters.SentPackets++
-		i.counters.SentBytes += uint64(f.Len())
+		i.sentPackets++
+		i.sentBytes += uint64(f.Len())
 	}
-	s.backlog = append(s.backlog, looped{f, i, to})
-	if s.draining {
+	if s.loops == nil {
+		s.loops = &loopQueue{}
+	}
+	q := s.loops
+	q.packets = append(q.packets, looped{f, i, to})
+	if q.held {
 		return
 	}
-	s.draining = true
-	for k := 0; k < len(s.backlog); k++ {
-		l := s.backlog[k]
-		s.backlog[k] = looped{}
+	q.held = true
+	for k := 0; k < len(q.packets); k++ {
+		l := q.packets[k]
+		q.packets[k] = looped{}
 		s.unloop(now, l)
 	}
-	s.backlog, s.draining = s.backlog[:0], false
+	q.packets, q.held = q.packets[:0], false
 }
 
 // unloop receives what loop sent.
 func (s *Stack) unloop(now sim.Time, l looped) {
 	kind := wire.Ethernet(l.frame.Bytes()).Type()
 	if l.in.loopback {
-		l.in.counters.ReceivedPackets++
-		l.in.counters.ReceivedBytes += uint64(l.frame.Len())
+		l.in.receivedPackets++
+		l.in.receivedBytes += uint64(l.frame.Len())
 		if s.ports != nil && len(s.ports.packets) > 0 {
 			s.tapPackets(now, l.in, l.frame, kind, false)
 		}

@@ -35,41 +35,37 @@ type Config struct {
 
 // Stack is one machine's network layer. Everything in it belongs to the kernel.
 type Stack struct {
+	// What every packet needs comes first, in three cache lines.
+	sysctl    *Sysctl
+	ports     *demux    // nil until the first endpoint
+	queue     sim.Queue // every timer of the stack
+	locals    localTable
+	routes    [2]routeTable             // by family
+	paths     map[netip.Addr]*pathEntry // what was learned of ways; nil until then
+	tap       link.Tap
+	counters  *counters // nil until the first count
+	pool      *wire.Pool
+	packets   uint64 // number of the last packet made here, ID included
+	ipID      uint16
+	ownSysctl bool
+	place     int32
+
 	name   string
 	seed   uint64
-	pool   *wire.Pool
-	tap    link.Tap
-	sysctl *Sysctl
 	random *sim.Stream // made at the first draw
+	order  sim.Order   // of the last timer set
 
-	packets   uint64 // number of the last packet made here, ID included
-	place     int
-	ownSysctl bool
-	ipID      uint16
-
-	queue sim.Queue // every timer of the stack
-	order sim.Order
-
-	interfaces []*Interface // by index-1; lo first
-	locals     localTable
-	routes     [2]routeTable // by family
-
-	counters counters
-
-	backlog  []looped // on their way from the machine to itself
-	draining bool
-
-	neighbors *neighborTable            // nil until the first entry
-	paths     map[netip.Addr]*pathEntry // what was learned of ways; nil until then
-	ports     *demux                    // nil until the first endpoint
-	v4        *ipv4State                // reassembly, path MTU, rate limits; nil until needed
-	v6        *ipv6State                // nil until needed
+	interfaces []*Interface   // by index; lo first, once it is made
+	neighbors  *neighborTable // nil until the first entry
+	loops      *loopQueue     // what goes from the machine to itself; nil until then
+	v4         *ipv4State     // reassembly, path MTU, rate limits; nil until needed
+	v6         *ipv6State     // nil until needed
 }
 
 // New returns a stack with lo up and nothing else.
 func New(cfg Config) *Stack {
 	s := &Stack{
-		name: cfg.Name, seed: cfg.Seed, pool: cfg.Pool, tap: cfg.Tap, place: cfg.Place, sysctl: cfg.Sysctl,
+		name: cfg.Name, seed: cfg.Seed, pool: cfg.Pool, tap: cfg.Tap, place: int32(cfg.Place), sysctl: cfg.Sysctl,
 		packets: uint64(cfg.ID) << 40,
 	}
 	if s.pool == nil {
@@ -123,7 +119,7 @@ func (s *Stack) drop(now sim.Time, i *Interface, f *wire.Frame, why wire.Drop) {
 		if i != nil && !i.loopback {
 			place = i.place
 		}
-		s.tap.Dropped(now, place, f, why)
+		s.tap.Dropped(now, int(place), f, why)
 	}
 	f.Release()
 }

@@ -37,7 +37,8 @@ func (u *UDP) Bind(local netip.AddrPort) error {
 	}
 	u.local = netip.AddrPortFrom(addr, port)
 	d := u.stack.demuxTable()
-	d.udp[port] = slices.Insert(d.udp[port], 0, u)
+	_, place := d.udpPort(port)
+	d.udp = slices.Insert(d.udp, place, boundUDP{port, u})
 	return nil
 }
 
@@ -72,7 +73,9 @@ func (u *UDP) taken(a netip.Addr, port uint16) bool {
 	if u.stack.ports == nil {
 		return false
 	}
-	for _, o := range u.stack.ports.udp[port] {
+	list, _ := u.stack.ports.udpPort(port)
+	for _, b := range list {
+		o := b.socket
 		both := u.Options.ReuseAddr && o.Options.ReuseAddr || u.Options.ReusePort && o.Options.ReusePort
 		apart := u.Options.Interface != nil && o.Options.Interface != nil && u.Options.Interface != o.Options.Interface
 		if o != u && !both && !apart && u.overlaps(a, &o.endpoint) {
@@ -243,14 +246,9 @@ func (u *UDP) Close() {
 		return
 	}
 	u.close()
-	if port := u.local.Port(); port != 0 {
+	if u.local.Port() != 0 {
 		d := u.stack.ports
-		rest := slices.DeleteFunc(d.udp[port], func(o *UDP) bool { return o == u })
-		if len(rest) == 0 {
-			delete(d.udp, port)
-			return
-		}
-		d.udp[port] = rest
+		d.udp = slices.DeleteFunc(d.udp, func(b boundUDP) bool { return b.socket == u })
 	}
 }
 
@@ -315,10 +313,11 @@ func mapped(a netip.AddrPort) netip.AddrPort {
 func (s *Stack) receiveGroup(now sim.Time, p *packet, m wire.UDP, src, dst netip.AddrPort) {
 	delivered := false
 	if s.ports != nil {
-		list := s.ports.udp[dst.Port()]
+		list, _ := s.ports.udpPort(dst.Port())
+		list = slices.Clone(list) // who is woken may bind another socket
 		for k := len(list) - 1; k >= 0; k-- {
-			if list[k].score(p.in, src, dst) >= 0 {
-				s.queueUDP(now, list[k], p.frame.Clone(), p, m, src, dst)
+			if list[k].socket.score(p.in, src, dst) >= 0 {
+				s.queueUDP(now, list[k].socket, p.frame.Clone(), p, m, src, dst)
 				delivered = true
 			}
 		}
@@ -339,7 +338,9 @@ func (s *Stack) lookupUDP(in *Interface, src, dst netip.AddrPort) *UDP {
 	}
 	var best *UDP
 	most, equals := -1, 0
-	for _, u := range s.ports.udp[dst.Port()] {
+	list, _ := s.ports.udpPort(dst.Port())
+	for _, b := range list {
+		u := b.socket
 		switch score := u.score(in, src, dst); {
 		case score > most:
 			best, most, equals = u, score, 1
@@ -351,7 +352,8 @@ func (s *Stack) lookupUDP(in *Interface, src, dst netip.AddrPort) *UDP {
 		return best
 	}
 	nth := int(flowHash(src, dst) % uint32(equals))
-	for _, u := range s.ports.udp[dst.Port()] {
+	for _, b := range list {
+		u := b.socket
 		if u.Options.ReusePort && u.score(in, src, dst) == most {
 			if nth == 0 {
 				return u
