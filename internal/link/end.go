@@ -8,26 +8,45 @@ import (
 	"github.com/hopyard/hopyard/internal/wire"
 )
 
-// End is one end of a link: a port's transmitter and its way to the others.
+// End is one end of a link: a port's transmitter and its way to the others. In a
+// large network forwarding waits for memory, so what sending and what receiving
+// needs are each a cache line of 64 bytes.
 type End struct {
-	link *Link
-
-	// Who is plugged in.
-	origin   *sim.Origin
-	receiver Receiver
-	port     int32
-	place    int32
-
-	// How it sends: Settings, without what few links have.
-	rate         int64
+	// Sending.
+	link         *Link
+	origin       *sim.Origin
+	sending      *sending     // nil until the first frame
+	impairments  *impairments // nil: nothing goes wrong
+	rate         int64        // this and what follows: Settings, without what few links have
 	delay        sim.Duration
 	queuePackets int32
 	queueBytes   int32
 	mtu          int32
-	impairments  *impairments // nil: nothing goes wrong
+	down         bool // as the link
+	segment      bool // there are more than two ends
 
-	sending *sending // nil until the first frame
-	passed  Counters
+	// Receiving.
+	receiver       Receiver
+	port           int32
+	place          int32
+	tap            Tap
+	receivedFrames uint64
+	receivedBytes  uint64
+	seldom         *endSeldom // nil: nothing of that kind happened
+}
+
+// endSeldom counts what happens at few ends.
+type endSeldom struct {
+	duplicated uint64
+	drops      []DropCount
+}
+
+// rare is the end's seldom, made when first needed.
+func (e *End) rare() *endSeldom {
+	if e.seldom == nil {
+		e.seldom = &endSeldom{}
+	}
+	return e.seldom
 }
 
 // sending is what an end needs that sends.
@@ -38,8 +57,11 @@ type sending struct {
 
 	waitingFrames, waitingBytes int32 // this end's part of the transmitter's queue
 
-	flight  ring[flying] // on the way, by (at, order)
-	arrival sim.Timer    // for the first of them
+	arrival sim.Timer     // for first
+	first   flying        // of those on the way, by (at, order); no frame: none
+	behind  *ring[flying] // the others; nil until there are two
+
+	sentFrames, sentBytes uint64
 }
 
 // flying is a frame on its way.
@@ -49,12 +71,19 @@ type flying struct {
 	frame *wire.Frame
 }
 
+// before is the order in which frames arrive.
+func (f *flying) before(g *flying) bool { return f.at < g.at || f.at == g.at && f.order < g.order }
+
 // transmitter sends one frame at a time: a port's, or what the stations of a
 // segment take turns at, in the order in which they asked.
 type transmitter struct {
-	freeAt sim.Time // the frame in transmission has left
-	queue  ring[waiting]
-	drain  sim.Timer // set at freeAt while frames wait
+	freeAt  sim.Time // the frame in transmission has left
+	backlog *backlog // nil until a frame has to wait
+}
+
+type backlog struct {
+	queue ring[waiting]
+	drain sim.Timer // set at freeAt while frames wait
 }
 
 type waiting struct {
@@ -62,12 +91,30 @@ type waiting struct {
 	frame *wire.Frame
 }
 
-func (t *transmitter) init() { t.drain.Init((*drain)(t)) }
+// waiting is how many frames wait.
+func (t *transmitter) waiting() int {
+	if t.backlog == nil {
+		return 0
+	}
+	return t.backlog.queue.len()
+}
+
+// push lets a frame wait.
+func (t *transmitter) push(w waiting) {
+	if t.backlog == nil {
+		t.backlog = &backlog{}
+		t.backlog.drain.Init((*drain)(t))
+	}
+	s := w.end.sending
+	s.waitingFrames++
+	s.waitingBytes += int32(w.frame.Len())
+	t.backlog.queue.push(w)
+}
 
 // Send takes a frame to be sent, and owns it. As in Linux, the frame is refused
 // when it is too long or when the queue is full, and nobody is told.
 func (e *End) Send(now sim.Time, f *wire.Frame) {
-	if e.link.down {
+	if e.down {
 		e.drop(now, f, wire.DropLinkDown)
 		return
 	}
@@ -80,7 +127,7 @@ func (e *End) Send(now sim.Time, f *wire.Frame) {
 		s = e.start()
 	}
 	t := s.through
-	if t.freeAt <= now && t.queue.len() == 0 {
+	if t.freeAt <= now && t.waiting() == 0 {
 		e.transmit(now, f)
 		return
 	}
@@ -89,11 +136,9 @@ func (e *End) Send(now sim.Time, f *wire.Frame) {
 		e.drop(now, f, wire.DropQueueFull)
 		return
 	}
-	s.waitingFrames++
-	s.waitingBytes += size
-	t.queue.push(waiting{e, f})
-	if !t.drain.Pending() {
-		e.origin.Set(&t.drain, t.freeAt)
+	t.push(waiting{e, f})
+	if !t.backlog.drain.Pending() {
+		e.origin.Set(&t.backlog.drain, t.freeAt)
 	}
 }
 
@@ -107,10 +152,10 @@ func payloadLen(b []byte) int {
 }
 
 func (e *End) start() *sending {
-	s := &sending{through: e.link.bus}
-	if s.through == nil {
-		s.through = &s.own
-		s.own.init()
+	s := &sending{}
+	s.through = &s.own
+	if e.segment {
+		s.through = &e.link.segment.bus
 	}
 	s.arrival.Init((*arrival)(e))
 	e.sending = s
@@ -119,12 +164,13 @@ func (e *End) start() *sending {
 
 // transmit puts a frame on the wire; the transmitter is free.
 func (e *End) transmit(now sim.Time, f *wire.Frame) {
-	e.passed.SentFrames++
-	e.passed.SentBytes += uint64(f.Len())
-	if tap := e.link.tap; tap != nil {
-		tap.Sent(now, int(e.place), f)
+	s := e.sending
+	s.sentFrames++
+	s.sentBytes += uint64(f.Len())
+	if e.tap != nil {
+		e.tap.Sent(now, int(e.place), f)
 	}
-	t := e.sending.through
+	t := s.through
 	t.freeAt = now.Add(e.serialise(now, f.Len()))
 	p := passage{frame: f, now: now, sent: t.freeAt, arrives: t.freeAt.Add(e.delay)}
 	if e.impairments != nil {
@@ -157,15 +203,34 @@ func (e *End) serialise(now sim.Time, size int) sim.Duration {
 func (e *End) fly(p passage) {
 	s := e.sending
 	in := flying{p.arrives, e.origin.Next(), p.frame}
-	i := s.flight.len()
-	s.flight.push(in)
-	for ; i > 0 && s.flight.at(i-1).at > in.at; i-- {
-		*s.flight.at(i) = *s.flight.at(i - 1)
-	}
-	*s.flight.at(i) = in
-	if i == 0 {
+	if s.first.frame == nil {
+		s.first = in
 		e.origin.SetOrder(&s.arrival, in.at, in.order)
+		return
 	}
+	if in.before(&s.first) {
+		e.origin.SetOrder(&s.arrival, in.at, in.order)
+		in, s.first = s.first, in
+	}
+	if s.behind == nil {
+		s.behind = &ring[flying]{}
+	}
+	i := s.behind.len()
+	s.behind.push(in)
+	for ; i > 0 && in.before(s.behind.at(i-1)); i-- {
+		*s.behind.at(i) = *s.behind.at(i - 1)
+	}
+	*s.behind.at(i) = in
+}
+
+// land takes the first frame from those on the way.
+func (s *sending) land() *wire.Frame {
+	f := s.first.frame
+	s.first = flying{}
+	if s.behind != nil && s.behind.len() > 0 {
+		s.first = s.behind.pop()
+	}
+	return f
 }
 
 // arrival is an End whose first frame on the way has come to the other side.
@@ -174,12 +239,11 @@ type arrival End
 func (a *arrival) Fire(now sim.Time) {
 	e := (*End)(a)
 	s := e.sending
-	in := s.flight.pop()
-	if s.flight.len() > 0 {
-		next := s.flight.at(0)
-		e.origin.SetOrder(&s.arrival, next.at, next.order)
+	f := s.land()
+	if s.first.frame != nil {
+		e.origin.SetOrder(&s.arrival, s.first.at, s.first.order)
 	}
-	e.link.deliver(now, e, in.frame)
+	e.link.deliver(now, e, f)
 }
 
 // drain is a transmitter that is free for the next frame of its queue.
@@ -189,14 +253,14 @@ func (d *drain) Fire(now sim.Time) {
 	t := (*transmitter)(d)
 	w := t.take()
 	w.end.transmit(now, w.frame)
-	if t.queue.len() > 0 {
-		t.queue.at(0).end.origin.Set(&t.drain, t.freeAt)
+	if b := t.backlog; b.queue.len() > 0 {
+		b.queue.at(0).end.origin.Set(&b.drain, t.freeAt)
 	}
 }
 
 // take takes the first frame out of the queue.
 func (t *transmitter) take() waiting {
-	w := t.queue.pop()
+	w := t.backlog.queue.pop()
 	s := w.end.sending
 	s.waitingFrames--
 	s.waitingBytes -= int32(w.frame.Len())
@@ -208,18 +272,18 @@ func (e *End) receive(now sim.Time, f *wire.Frame) {
 		e.drop(now, f, wire.DropNodeDown)
 		return
 	}
-	e.passed.ReceivedFrames++
-	e.passed.ReceivedBytes += uint64(f.Len())
-	if tap := e.link.tap; tap != nil {
-		tap.Received(now, int(e.place), f)
+	e.receivedFrames++
+	e.receivedBytes += uint64(f.Len())
+	if e.tap != nil {
+		e.tap.Received(now, int(e.place), f)
 	}
 	e.receiver.Receive(now, int(e.port), f)
 }
 
 func (e *End) drop(now sim.Time, f *wire.Frame, why wire.Drop) {
-	e.passed.drop(why)
-	if tap := e.link.tap; tap != nil {
-		tap.Dropped(now, int(e.place), f, why)
+	e.rare().drop(why)
+	if e.tap != nil {
+		e.tap.Dropped(now, int(e.place), f, why)
 	}
 	f.Release()
 }
@@ -231,8 +295,8 @@ func (e *End) clear(now sim.Time) {
 		return
 	}
 	e.origin.Stop(&s.arrival)
-	for s.flight.len() > 0 {
-		e.drop(now, s.flight.pop().frame, wire.DropLinkDown)
+	for s.first.frame != nil {
+		e.drop(now, s.land(), wire.DropLinkDown)
 	}
 	e.unqueue(now, wire.DropLinkDown)
 	s.through.freeAt = min(s.through.freeAt, now)
@@ -241,18 +305,19 @@ func (e *End) clear(now sim.Time) {
 // unqueue drops what the end has in the queue.
 func (e *End) unqueue(now sim.Time, why wire.Drop) {
 	t := e.sending.through
-	for range t.queue.len() {
+	if t.waiting() == 0 {
+		return
+	}
+	for range t.waiting() {
 		w := t.take()
 		if w.end == e {
 			e.drop(now, w.frame, why)
 			continue
 		}
-		t.queue.push(w)
-		w.end.sending.waitingFrames++
-		w.end.sending.waitingBytes += int32(w.frame.Len())
+		t.push(w)
 	}
-	if t.queue.len() == 0 {
-		e.origin.Stop(&t.drain)
+	if t.waiting() == 0 {
+		e.origin.Stop(&t.backlog.drain)
 	}
 }
 
@@ -303,8 +368,13 @@ func (e *End) Queued() (frames, bytes int) {
 
 // Counters is what has passed the end so far.
 func (e *End) Counters() Counters {
-	c := e.passed
-	c.Drops = slices.Clone(c.Drops)
+	c := Counters{ReceivedFrames: e.receivedFrames, ReceivedBytes: e.receivedBytes}
+	if s := e.sending; s != nil {
+		c.SentFrames, c.SentBytes = s.sentFrames, s.sentBytes
+	}
+	if r := e.seldom; r != nil {
+		c.Duplicated, c.Drops = r.duplicated, slices.Clone(r.drops)
+	}
 	return c
 }
 
@@ -333,13 +403,13 @@ func (c Counters) Dropped(why wire.Drop) uint64 {
 	return 0
 }
 
-func (c *Counters) drop(why wire.Drop) {
+func (r *endSeldom) drop(why wire.Drop) {
 	i := 0
-	for i < len(c.Drops) && c.Drops[i].Why < why {
+	for i < len(r.drops) && r.drops[i].Why < why {
 		i++
 	}
-	if i == len(c.Drops) || c.Drops[i].Why != why {
-		c.Drops = slices.Insert(c.Drops, i, DropCount{Why: why})
+	if i == len(r.drops) || r.drops[i].Why != why {
+		r.drops = slices.Insert(r.drops, i, DropCount{Why: why})
 	}
-	c.Drops[i].Frames++
+	r.drops[i].Frames++
 }

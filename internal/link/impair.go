@@ -88,7 +88,7 @@ func (e *End) setImpairments(s Settings) {
 // streamName names one of an end's random streams: "link a-b a->b loss" on a
 // cable, "link lan end 2 loss" on a segment, where names of nodes would not do.
 func (e *End) streamName(purpose int) string {
-	ends := e.link.ends
+	ends := e.link.ends()
 	if len(ends) == 2 && ends[0].origin != ends[1].origin {
 		from, to := &ends[0], &ends[1]
 		if e == to {
@@ -153,7 +153,7 @@ func loseBursts(e *End, p passage) (passage, bool) {
 func duplicate(e *End, p passage) (passage, bool) {
 	im := e.impairments
 	if im.streams[forDuplicate].Chance(im.settings.Duplicate) {
-		e.passed.Duplicated++
+		e.rare().duplicated++
 		second := p.frame.Clone()
 		e.impair(p)
 		p.frame = second

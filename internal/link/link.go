@@ -86,12 +86,23 @@ type EndConfig struct {
 
 // Link is a cable or a shared segment.
 type Link struct {
-	name string
-	seed uint64
-	tap  Tap
+	cable   [2]End   // the ends of a link of two
+	segment *segment // a link of more
+	name    string
+	seed    uint64
+	down    bool
+}
+
+type segment struct {
 	ends []End
-	bus  *transmitter // the one that all ends of a segment share; nil on a cable
-	down bool
+	bus  transmitter // they share it
+}
+
+func (l *Link) ends() []End {
+	if l.segment != nil {
+		return l.segment.ends
+	}
+	return l.cable[:]
 }
 
 // New makes a link, which is up. It panics on fewer than two ends.
@@ -99,25 +110,28 @@ func New(cfg Config) *Link {
 	if len(cfg.Ends) < 2 {
 		panic(fmt.Sprintf("link: %q has %d ends, want at least 2", cfg.Name, len(cfg.Ends)))
 	}
-	l := &Link{name: cfg.Name, seed: cfg.Seed, tap: cfg.Tap, ends: make([]End, len(cfg.Ends))}
+	l := &Link{name: cfg.Name, seed: cfg.Seed}
 	if len(cfg.Ends) > 2 {
-		l.bus = &transmitter{}
-		l.bus.init()
+		l.segment = &segment{ends: make([]End, len(cfg.Ends))}
+	}
+	ends := l.ends()
+	for i, c := range cfg.Ends {
+		ends[i] = End{
+			link: l, segment: l.segment != nil, tap: cfg.Tap,
+			origin: c.Origin, receiver: c.Receiver, port: int32(c.Port), place: int32(c.Place),
+		}
 	}
 	for i, c := range cfg.Ends {
-		l.ends[i] = End{link: l, origin: c.Origin, receiver: c.Receiver, port: int32(c.Port), place: int32(c.Place)}
-	}
-	for i, c := range cfg.Ends {
-		l.ends[i].use(c.Settings)
+		ends[i].use(c.Settings)
 	}
 	return l
 }
 
 // End is the end of that number in Config.Ends.
-func (l *Link) End(i int) *End { return &l.ends[i] }
+func (l *Link) End(i int) *End { return &l.ends()[i] }
 
 // Ends is how many ends there are.
-func (l *Link) Ends() int { return len(l.ends) }
+func (l *Link) Ends() int { return len(l.ends()) }
 
 // Name is what the link is called.
 func (l *Link) Name() string { return l.name }
@@ -132,13 +146,17 @@ func (l *Link) SetUp(now sim.Time, up bool) {
 		return
 	}
 	l.down = !up
+	ends := l.ends()
+	for i := range ends {
+		ends[i].down = l.down
+	}
 	if l.down {
-		for i := range l.ends {
-			l.ends[i].clear(now)
+		for i := range ends {
+			ends[i].clear(now)
 		}
 	}
-	for i := range l.ends {
-		e := &l.ends[i]
+	for i := range ends {
+		e := &ends[i]
 		if w, ok := e.receiver.(CarrierWatcher); ok {
 			w.Carrier(now, int(e.port), up)
 		}
@@ -148,14 +166,23 @@ func (l *Link) SetUp(now sim.Time, up bool) {
 // deliver hands a frame that one end sent to all the others: copies, and the
 // frame itself to the last of them.
 func (l *Link) deliver(now sim.Time, from *End, f *wire.Frame) {
-	last := len(l.ends) - 1
-	if from == &l.ends[last] {
+	if !from.segment {
+		to := &l.cable[0]
+		if to == from {
+			to = &l.cable[1]
+		}
+		to.receive(now, f)
+		return
+	}
+	ends := l.segment.ends
+	last := len(ends) - 1
+	if from == &ends[last] {
 		last--
 	}
-	for i := range l.ends[:last] {
-		if to := &l.ends[i]; to != from {
+	for i := range ends[:last] {
+		if to := &ends[i]; to != from {
 			to.receive(now, f.Clone())
 		}
 	}
-	l.ends[last].receive(now, f)
+	ends[last].receive(now, f)
 }

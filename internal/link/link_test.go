@@ -695,9 +695,9 @@ func TestIdleCableIsSmall(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	size := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n
-	t.Logf("an idle cable takes %d bytes; an end that has sent %d more and its ring %d", size, unsafe.Sizeof(sending{}), ringMin*unsafe.Sizeof(flying{}))
-	if size > 450 {
-		t.Errorf("an idle cable takes %d bytes, want at most 450", size)
+	t.Logf("an idle cable takes %d bytes; an end that has sent %d more", size, unsafe.Sizeof(sending{}))
+	if size > 330 {
+		t.Errorf("an idle cable takes %d bytes, want at most 330", size)
 	}
 	runtime.KeepAlive(links)
 }

@@ -22,8 +22,9 @@ type Host struct {
 	stack  *stack.Stack
 	lookup func(name string) []netip.Addr
 	ports  []*stack.Interface
+	first  [1]*stack.Interface // ports of a machine that has one: nearer, and no allocation
+	armed  sim.Time            // what the timer is set to
 	timer  sim.Timer
-	armed  sim.Time // what the timer is set to
 }
 
 var (
@@ -37,6 +38,7 @@ var (
 func NewHost(o *sim.Origin, s *stack.Stack, lookup func(name string) []netip.Addr) *Host {
 	h := &Host{origin: o, stack: s, lookup: lookup, armed: sim.Never}
 	h.timer.Init((*hostTimer)(h))
+	h.ports = h.first[:0]
 	return h
 }
 

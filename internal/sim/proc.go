@@ -104,7 +104,7 @@ type call struct {
 
 // Caller is one line of requests from a program to the kernel: one direction of
 // a socket, say. Its calls are numbered, and that number is their order among
-// calls of the same instant. One goroutine at a time may call.
+// calls of the same instant. Any goroutine may Post, one at a time may Call.
 type Caller struct {
 	proc  *Proc
 	id    uint64
@@ -127,8 +127,8 @@ func (c *Caller) Call(do func(now Time)) {
 // Post has the kernel run do and does not wait.
 func (c *Caller) Post(do func(now Time)) {
 	k := c.proc.origin.kernel
-	c.seq++
 	k.mu.Lock()
+	c.seq++
 	k.asked = append(k.asked, call{c, c.seq, do})
 	first := len(k.asked) == 1
 	k.asking.Store(true)
