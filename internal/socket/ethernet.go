@@ -12,14 +12,14 @@ import (
 // EthernetConn is a packet socket (AF_PACKET): it reads and writes whole Ethernet
 // frames at one interface.
 type EthernetConn struct {
-	*conn
+	*datagrams
 	packet *stack.Packet
 }
 
 // ListenEthernet opens a packet socket for frames of one type at an interface;
 // stack.AllTypes for all of them.
 func (n *Net) ListenEthernet(iface string, t wire.EtherType) (*EthernetConn, error) {
-	c := &EthernetConn{conn: newConn(n, "packet")}
+	c := &EthernetConn{datagrams: newDatagrams(n, "packet")}
 	err := c.opening(func(sim.Time) error {
 		i := n.host.Stack().Interface(iface)
 		if i == nil {

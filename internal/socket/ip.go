@@ -14,7 +14,7 @@ import (
 // IPConn is a raw IP socket: it reads a copy of every packet of its protocol,
 // without the IP header, and sends that protocol's packets.
 type IPConn struct {
-	*conn
+	*datagrams
 	raw *stack.Raw
 }
 
@@ -47,7 +47,7 @@ func (n *Net) ListenIP(network string, local netip.Addr) (*IPConn, error) {
 	if !known || family != "ip4" && family != "ip6" {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: net.UnknownNetworkError(network)}
 	}
-	c := &IPConn{conn: newConn(n, network)}
+	c := &IPConn{datagrams: newDatagrams(n, network)}
 	err := c.opening(func(sim.Time) error {
 		c.raw = n.host.Stack().NewRaw(family == "ip6", protocol)
 		c.start(c.raw, &c.raw.Options, &c.raw.OnReady)

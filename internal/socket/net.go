@@ -1,18 +1,21 @@
 // Package socket is what a program on a virtual host sees of the network:
-// net.Conn and net.PacketConn for UDP, raw IP and Ethernet sockets, with
-// deadlines and Linux's errors.
+// net.Conn, net.Listener and net.PacketConn for TCP and UDP, raw IP and Ethernet
+// sockets, with deadlines and Linux's errors.
 //
 // A method called by a program leaves a request with the kernel and waits; all
 // state behind it, the endpoints of package stack included, is touched in the
-// kernel alone. Start reading at Net and conn.
+// kernel alone. Start reading at Net and socket.
 package socket
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,13 +45,14 @@ type Net struct {
 	caller *sim.Caller
 
 	// The rest belongs to the kernel.
-	open    map[*conn]struct{}
+	open    map[*socket]struct{}
+	opened  uint64
 	stopped bool
 }
 
 // New gives the program access to the network of its host. Kernel only.
 func New(p *sim.Proc, h Host) *Net {
-	n := &Net{proc: p, host: h, gate: newGate(), caller: p.NewCaller(), open: map[*conn]struct{}{}}
+	n := &Net{proc: p, host: h, gate: newGate(), caller: p.NewCaller(), open: map[*socket]struct{}{}}
 	p.AtStop(n.closeAll)
 	return n
 }
@@ -68,11 +72,11 @@ func (n *Net) Inspect(f func(now sim.Time, s *stack.Stack)) {
 	})
 }
 
-// closeAll closes what the program left open. The order is of no consequence:
-// closing sends nothing.
+// closeAll closes what the program left open, in the order in which it was
+// opened: closing a connection sends a FIN.
 func (n *Net) closeAll(now sim.Time) {
 	n.stopped = true
-	for c := range n.open {
+	for _, c := range slices.SortedFunc(maps.Keys(n.open), func(a, b *socket) int { return cmp.Compare(a.number, b.number) }) {
 		c.shut(now)
 	}
 }
@@ -92,51 +96,97 @@ func (n *Net) LookupHost(name string) ([]netip.Addr, error) {
 // ListenPacket opens a UDP socket as net.ListenPacket does: network is "udp",
 // "udp4" or "udp6", address "host:port" with an empty host for all addresses.
 func (n *Net) ListenPacket(network, address string) (net.PacketConn, error) {
-	local, err := n.resolve(network, address, true)
+	locals, err := n.resolve(network, address, true)
+	if err == nil && network[0] != 'u' {
+		err = net.UnknownNetworkError(network)
+	}
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
-	return n.ListenUDP(network, local)
+	return n.ListenUDP(network, locals[0])
 }
 
-// Dial opens a connected UDP socket as net.Dial does.
+// Dial opens a connection as net.Dialer.DialContext does: network is "tcp" or
+// "udp", or one of these with 4 or 6, address "host:port". Of a name's addresses the
+// first that answers is taken.
 func (n *Net) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	remotes, err := n.resolve(network, address, false)
+	if err == nil {
+		err = ctx.Err()
 	}
-	remote, err := n.resolve(network, address, false)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
-	return n.DialUDP(network, netip.AddrPort{}, remote)
+	var first error
+	for _, remote := range remotes {
+		var c net.Conn
+		if network[0] == 'u' {
+			c, err = n.DialUDP(network, netip.AddrPort{}, remote)
+		} else {
+			c, err = n.DialTCP(ctx, network, netip.AddrPort{}, remote)
+		}
+		if err == nil {
+			return c, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// Listen opens a TCP listener as net.Listen does: network is "tcp", "tcp4" or
+// "tcp6", address "host:port" with an empty host for all addresses.
+func (n *Net) Listen(network, address string) (net.Listener, error) {
+	if network == "" || network[0] != 't' {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: net.UnknownNetworkError(network)}
+	}
+	locals, err := n.resolve(network, address, true)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
+	}
+	l, err := n.ListenTCP(network, locals[0], 0)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // resolve reads "host:port" for a network.
-func (n *Net) resolve(network, address string, local bool) (netip.AddrPort, error) {
-	if network != "udp" && network != "udp4" && network != "udp6" {
-		return netip.AddrPort{}, net.UnknownNetworkError(network)
+func (n *Net) resolve(network, address string, local bool) ([]netip.AddrPort, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":
+	default:
+		return nil, net.UnknownNetworkError(network)
 	}
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return nil, err
 	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil {
-		return netip.AddrPort{}, &net.AddrError{Err: "port is not a number from 0 to 65535", Addr: address}
+		return nil, &net.AddrError{Err: "port is not a number from 0 to 65535", Addr: address}
 	}
-	if host == "" && local {
-		return netip.AddrPortFrom(netip.Addr{}, uint16(port)), nil
+	if host == "" {
+		if local {
+			return []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, uint16(port))}, nil
+		}
+		host = "127.0.0.1" // as in package net: this machine
 	}
 	addrs, err := n.LookupHost(host)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return nil, err
 	}
+	var found []netip.AddrPort
 	for _, a := range addrs {
-		if (network != "udp4" || a.Is4()) && (network != "udp6" || a.Is6()) {
-			return netip.AddrPortFrom(a, uint16(port)), nil
+		if (network[3:] != "4" || a.Is4()) && (network[3:] != "6" || a.Is6()) {
+			found = append(found, netip.AddrPortFrom(a, uint16(port)))
 		}
 	}
-	return netip.AddrPort{}, &net.AddrError{Err: fmt.Sprintf("no %s address", network[3:]), Addr: host}
+	if found == nil {
+		return nil, &net.AddrError{Err: fmt.Sprintf("no IPv%s address", network[3:]), Addr: host}
+	}
+	return found, nil
 }
 
 // isV6 tells the family of a socket: by the network's name, else by the address.

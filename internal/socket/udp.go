@@ -11,7 +11,7 @@ import (
 // UDPConn is a UDP socket. Connected, it is a net.Conn; in any case it is a
 // net.PacketConn.
 type UDPConn struct {
-	*conn
+	*datagrams
 	udp *stack.UDP
 }
 
@@ -32,7 +32,7 @@ func (n *Net) DialUDP(network string, local, remote netip.AddrPort) (*UDPConn, e
 }
 
 func (n *Net) openUDP(op, network string, local, remote netip.AddrPort) (*UDPConn, error) {
-	c := &UDPConn{conn: newConn(n, network)}
+	c := &UDPConn{datagrams: newDatagrams(n, network)}
 	family := local.Addr()
 	if remote.IsValid() {
 		family = remote.Addr()

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/hopyard/hopyard/internal/sim"
@@ -23,12 +24,15 @@ type side struct {
 	gate   gate // held by the goroutine whose operation it is
 	caller *sim.Caller
 	result error
+	until  atomic.Int64 // the deadline as the program sees it, 0: none
 
 	// The rest belongs to the kernel.
 	origin  *sim.Origin
 	timer   sim.Timer
 	try     func(now sim.Time) (done bool, err error) // the operation that waits, or nil
 	expired bool
+	trying  bool
+	again   bool
 }
 
 func newSide(p *sim.Proc) *side {
@@ -53,14 +57,21 @@ func (s *side) do(try func(now sim.Time) (done bool, err error)) error {
 	return s.result
 }
 
-// ready tries the operation that waits, if one does. Kernel only.
+// ready tries the operation that waits, if one does. What trying sets off may
+// call ready again: then it is tried once more. Kernel only.
 func (s *side) ready(now sim.Time) {
-	if s.try == nil {
+	s.again = true
+	if s.trying {
 		return
 	}
-	if done, err := s.try(now); done {
-		s.finish(err)
+	s.trying = true
+	for s.again && s.try != nil {
+		s.again = false
+		if done, err := s.try(now); done {
+			s.finish(err)
+		}
 	}
+	s.trying = false
 }
 
 // fail ends the operation that waits, if one does. Kernel only.
@@ -82,6 +93,20 @@ func (e *expiry) Fire(sim.Time) {
 	s := (*side)(e)
 	s.expired = true
 	s.fail(os.ErrDeadlineExceeded)
+}
+
+// deadlineOf is a deadline in Unix nanoseconds, 0 for none.
+func deadlineOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(t.UnixNano(), 1)
+}
+
+// passed reports whether the deadline has passed for the program.
+func (s *side) passed() bool {
+	until := s.until.Load()
+	return until != 0 && time.Now().UnixNano() >= until
 }
 
 // setDeadline sets or, with the zero time, clears the deadline. Kernel only.

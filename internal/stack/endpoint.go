@@ -273,6 +273,7 @@ type demux struct {
 	udp     []boundUDP // by port; of one port the latest bound first
 	raw     []*Raw
 	packets []*Packet
+	tcp     *tcpLayer // nil until needed
 }
 
 // boundUDP is a socket at its port. Most machines have one or two, and those with

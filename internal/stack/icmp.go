@@ -343,6 +343,10 @@ func (s *Stack) deliverError(now sim.Time, r *report) {
 		return
 	}
 	s.reportRaw(now, r)
+	if r.protocol == wire.ProtocolTCP && s.ports.tcp != nil {
+		s.ports.tcp.reportTCP(now, r)
+		return
+	}
 	if r.protocol != wire.ProtocolUDP || len(r.quoted) < 4 {
 		return
 	}

@@ -224,6 +224,8 @@ func (s *Stack) deliver(now sim.Time, p *packet) {
 	switch {
 	case p.protocol == wire.ProtocolUDP:
 		s.receiveUDP(now, p)
+	case p.protocol == wire.ProtocolTCP:
+		s.receiveTCP(now, p)
 	case p.protocol == wire.ProtocolICMP && p.dst.Is4():
 		s.receiveICMPv4(now, p)
 	case p.protocol == wire.ProtocolICMPv6 && p.dst.Is6():

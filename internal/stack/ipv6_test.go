@@ -203,6 +203,7 @@ func TestPingMyself(t *testing.T) {
 		if err := n.ping(a, outgoing{dst: ip6(dst)}); err != nil {
 			t.Errorf("%s: %v", dst, err)
 		}
+		n.run(float64(n.now)/1e9 + 0.001)
 		if got := a.v6.counters[icmp6InMsgs] - before; got != 2 {
 			t.Errorf("%s: %d messages, want echo and reply", dst, got)
 		}

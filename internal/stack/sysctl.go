@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hopyard/hopyard/internal/sim"
+	"github.com/hopyard/hopyard/internal/tcp"
 )
 
 // Sysctl are a machine's settings, with Linux's names in sysctlTable and Linux's
@@ -53,6 +54,10 @@ type Sysctl struct {
 
 	// net.core
 	RmemDefault int
+	Somaxconn   int
+
+	// net.ipv4.tcp_*
+	TCP *tcp.Sysctl
 
 	// net.ipv6
 	IPv6 IPv6Sysctl
@@ -70,8 +75,8 @@ func DefaultSysctl() *Sysctl {
 		NeighBaseReachable: 30 * time.Second, NeighDelayFirstProbe: 5 * time.Second, NeighRetrans: time.Second,
 		NeighMcastSolicit: 3, NeighUcastSolicit: 3, NeighUnresolvedBytes: 212992, NeighGCStale: 60 * time.Second,
 		NeighGCThresh1: 128, NeighGCThresh2: 512, NeighGCThresh3: 1024, NeighLockTime: time.Second,
-		RmemDefault: 212992,
-		IPv6:        defaultIPv6Sysctl(),
+		RmemDefault: 212992, Somaxconn: 4096, TCP: tcp.DefaultSysctl(),
+		IPv6: defaultIPv6Sysctl(),
 	}
 }
 

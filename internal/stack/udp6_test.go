@@ -78,7 +78,7 @@ func TestUnreachableNeighborErrors(t *testing.T) {
 	if err := u.Send(n.now, []byte("hi"), to); err != nil {
 		t.Fatal(err)
 	}
-	n.run(23)
+	n.run(23.001)
 	m, ok := u.ReadError()
 	if !ok || m.Errno != syscall.EHOSTUNREACH || m.Type != 1 || m.Code != 3 || m.Offender != ip6("2001:db8::1") || m.To != to || string(m.Payload) != "hi" {
 		t.Errorf("error queue: %+v", m)

@@ -179,6 +179,14 @@ func (c *Conn) Writable() bool {
 	return c.Established() && !c.full && c.queued() < c.sndbuf && c.notSent() < c.notsentLowat()
 }
 
+// Room is how much Write would take now.
+func (c *Conn) Room() int {
+	if !c.Established() || c.full || c.sendEnd || c.err != 0 {
+		return 0
+	}
+	return max(0, min(c.sndbuf-c.queued(), c.notsentLowat()-c.notSent()))
+}
+
 func (c *Conn) notsentLowat() int {
 	if c.Options.NotsentLowat > 0 {
 		return c.Options.NotsentLowat
@@ -207,8 +215,7 @@ func (c *Conn) Write(now sim.Time, b []byte, more bool) (int, error) {
 	if !c.Established() || c.full {
 		return 0, nil
 	}
-	room := min(c.sndbuf-c.queued(), c.notsentLowat()-c.notSent())
-	n := max(0, min(room, len(b)))
+	n := min(c.Room(), len(b))
 	if n < len(b) {
 		c.full = true // until a third is free again
 	}

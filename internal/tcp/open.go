@@ -81,3 +81,16 @@ func (m *Machine) newConn(route Route, options Options) *Conn {
 	c.rack.steps = 1
 	return c
 }
+
+// PortHash says where to look first for the port of a connection to remote (RFC
+// 6056 3.3.3).
+func (m *Machine) PortHash(local netip.Addr, remote netip.AddrPort) uint64 {
+	return m.hash(hashPort, netip.AddrPortFrom(local, 0), remote, 0)
+}
+
+// Reusable reports whether a new connection may have the ends of this one, which
+// is in TIME-WAIT: a second has gone by and timestamps will tell them apart (RFC 6191,
+// tcp_tw_reuse).
+func (c *Conn) Reusable(now sim.Time) bool {
+	return c.state == TimeWait && c.tsEnabled && now.Sub(c.tsRecentAt) > 1e9
+}

@@ -81,8 +81,6 @@ type Machine struct {
 	Stats  Stats
 
 	secret     [32]byte
-	secretSet  bool
-	seed       [40]byte
 	challenges challengeLimit
 	memory     memory
 }
@@ -92,7 +90,7 @@ type Machine struct {
 func NewMachine(sysctl *Sysctl, output Output, seed uint64, name string) *Machine {
 	m := &Machine{Sysctl: sysctl, Output: output}
 	h := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(name), seed))
-	copy(m.seed[:], h[:])
+	m.secret = h
 	return m
 }
 
@@ -100,7 +98,7 @@ func NewMachine(sysctl *Sysctl, output Output, seed uint64, name string) *Machin
 // and the machine's secret.
 func (m *Machine) hash(purpose byte, local, remote netip.AddrPort, extra uint32) uint64 {
 	var b [32 + 1 + 2*(16+2) + 4]byte
-	copy(b[:], m.seed[:32])
+	copy(b[:], m.secret[:])
 	b[32] = purpose
 	l, r := local.Addr().As16(), remote.Addr().As16()
 	copy(b[33:], l[:])
@@ -117,6 +115,7 @@ const (
 	hashSequence byte = iota
 	hashTimestamp
 	hashCookie
+	hashPort
 )
 
 // initialSequence is RFC 6528: a clock plus a hash of the connection's ends. The
