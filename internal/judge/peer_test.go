@@ -52,6 +52,9 @@ type peer struct {
 	t         *testing.T
 	namespace string
 	network   *lab.Network
+
+	capture string // which of the captures is judged
+	lossy   bool   // the path may lose, double and reorder
 }
 
 // unable ends a test that this machine cannot run. Where CI=true, nothing may be
@@ -69,10 +72,36 @@ func unable(t *testing.T, format string, args ...any) {
 // ends; then its capture must be clean and all its frames given back.
 func newPeer(t *testing.T, commands ...string) (*peer, []<-chan result) {
 	t.Helper()
+	var results []<-chan result
+	p := newPeerWith(t, lan, func(p *peer) {
+		for _, line := range commands {
+			done := make(chan result, 1)
+			results = append(results, done)
+			p.network.Host("h1").Start(line, func(net *socket.Net) { done <- runLine(net, line) }, nil)
+		}
+	})
+	return p, results
+}
+
+// runLine runs commands that are joined by &&.
+func runLine(net *socket.Net, line string) result {
+	var out bytes.Buffer
+	exit := 0
+	for command := range strings.SplitSeq(line, " && ") {
+		if exit == 0 {
+			exit = shell.Run(net, shell.Streams{Stdin: strings.NewReader(greeting), Stdout: &out, Stderr: &out}, command)
+		}
+	}
+	return result{exit, out.String()}
+}
+
+// newPeerWith is newPeer for another lab, in whose kernel setUp runs first.
+func newPeerWith(t *testing.T, text string, setUp func(p *peer)) *peer {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		unable(t, "makes network namespaces: needs root")
 	}
-	for _, tool := range []string{"ip", "ping", "arping", "traceroute", "nc", "tshark"} {
+	for _, tool := range []string{"ip", "ping", "arping", "traceroute", "nc", "curl", "tshark"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			unable(t, "needs %s: %v", tool, err)
 		}
@@ -84,7 +113,7 @@ func newPeer(t *testing.T, commands ...string) (*peer, []<-chan result) {
 	p := &peer{t: t, namespace: "hopyard-" + strings.ToLower(rand.Text()[:12])}
 	p.configure(name)
 
-	l, found := lab.Parse("judge.yaml", []byte(lan))
+	l, found := lab.Parse("judge.yaml", []byte(text))
 	if found.HasErrors() {
 		t.Fatal(found)
 	}
@@ -100,12 +129,14 @@ func newPeer(t *testing.T, commands ...string) (*peer, []<-chan result) {
 	}
 	p.network = lab.Build(plan, rec)
 	rec.Attach(capture)
-	return p, p.run(device, commands, func() {
+	p.capture = record.AllName
+	p.run(device, setUp, func() {
 		if err := rec.Close(); err != nil {
 			t.Error(err)
 		}
-		p.judge(filepath.Join(dir, record.AllName))
+		p.judge(filepath.Join(dir, p.capture))
 	})
+	return p
 }
 
 // configure makes the namespace and gives the TAP device its addresses there.
@@ -143,29 +174,15 @@ type result struct {
 }
 
 // run plays the lab in the background.
-func (p *peer) run(device uplink.Device, commands []string, after func()) []<-chan result {
+func (p *peer) run(device uplink.Device, programs func(p *peer), after func()) {
 	n := p.network
 	ctx, stop := context.WithCancel(context.Background())
 	ended, started := make(chan error, 1), make(chan error, 1)
-	var results []<-chan result
 	var up *uplink.Uplink
 	setUp := func() {
 		err := n.Start(0)
 		up = p.attach(device)
-		for _, line := range commands {
-			done := make(chan result, 1)
-			results = append(results, done)
-			n.Host("h1").Start(line, func(net *socket.Net) {
-				var out bytes.Buffer
-				exit := 0
-				for command := range strings.SplitSeq(line, " && ") {
-					if exit == 0 {
-						exit = shell.Run(net, shell.Streams{Stdin: strings.NewReader(greeting), Stdout: &out, Stderr: &out}, command)
-					}
-				}
-				done <- result{exit, out.String()}
-			}, nil)
-		}
+		programs(p)
 		started <- err
 	}
 	// What is on its way when the test ends, a probe of a neighbor say, is given back as its link is cut.
@@ -191,7 +208,6 @@ func (p *peer) run(device uplink.Device, commands []string, after func()) []<-ch
 	if err := <-started; err != nil {
 		p.t.Fatal(err)
 	}
-	return results
 }
 
 // attach plugs the device in where the hub "outside" is.
@@ -203,7 +219,11 @@ func (p *peer) attach(device uplink.Device) *uplink.Uplink {
 
 // judge has tshark look at every frame.
 func (p *peer) judge(capture string) {
-	out, err := exec.Command("../../scripts/judge-capture.sh", capture).CombinedOutput()
+	mode := ""
+	if p.lossy {
+		mode = "loss"
+	}
+	out, err := exec.Command("../../scripts/judge-capture.sh", capture, mode).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "verdict CLEAN") {
 		p.t.Errorf("the capture: %v\n%s", err, out)
 	}

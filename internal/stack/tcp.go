@@ -408,13 +408,14 @@ func (s *Stack) receiveTCP(now sim.Time, p *packet) {
 	segment := tcp.Parse(p.src, p.dst, view, p.tos&3 == congestionExperienced)
 	if l.deliver(now, p.in, &segment) {
 		p.frame.Release()
-	} else {
-		s.dropIn(now, p, wire.DropNoSocket)
+		return
 	}
+	s.dropIn(now, p, wire.DropNoSocket) // of the segment only its numbers are needed now
+	l.machine.Reset(now, &segment)
 }
 
-// deliver gives a segment to its connection, else to a listener; without either
-// it is answered with a reset.
+// deliver gives a segment to its connection, else to a listener. It reports false
+// where there is neither.
 func (l *tcpLayer) deliver(now sim.Time, in *Interface, segment *tcp.Segment) bool {
 	isn := uint32(0)
 	if t := l.find(segment.Dst, segment.Src); t != nil {
@@ -427,7 +428,6 @@ func (l *tcpLayer) deliver(now sim.Time, in *Interface, segment *tcp.Segment) bo
 	}
 	t := l.listenerFor(in, segment.Dst)
 	if t == nil {
-		l.machine.Reset(now, segment)
 		return false
 	}
 	o := outgoing{src: segment.Dst.Addr(), dst: segment.Src.Addr(), protocol: wire.ProtocolTCP}
