@@ -52,9 +52,10 @@ func (m Machine) receiver() link.Receiver {
 func Build(p *Plan, rec *record.Recorder) *Network {
 	n := &Network{
 		Plan: p, Kernel: sim.New(), Recorder: rec, Pool: &wire.Pool{},
+		Nodes: make([]Machine, 0, len(p.Nodes)), Links: make([]*link.Link, 0, len(p.Links)),
 		failed: make([]bool, len(p.Nodes)), cut: make([]bool, len(p.Links)),
 	}
-	b := &builder{Network: n, sysctls: map[sysctlKind]*stack.Sysctl{}}
+	b := &builder{Network: n, lookup: p.LookupHost, sysctls: map[sysctlKind]*stack.Sysctl{}}
 	if rec != nil {
 		b.tap = rec
 	}
@@ -102,7 +103,8 @@ func (p *Plan) LookupHost(name string) (found []netip.Addr) {
 // builder is what Build needs on the way.
 type builder struct {
 	*Network
-	tap     link.Tap // nil where nothing is recorded
+	lookup  func(name string) []netip.Addr // one for all machines
+	tap     link.Tap                       // nil where nothing is recorded
 	sysctls map[sysctlKind]*stack.Sysctl
 	places  [][]int // of each link's ends
 }
@@ -132,7 +134,7 @@ func (b *builder) node(i int) {
 		s := stack.New(stack.Config{
 			Name: p.Name, ID: origin.ID(), Seed: b.Plan.Lab.Seed, Pool: b.Pool, Tap: b.tap, Place: place, Sysctl: b.sysctl(p),
 		})
-		m.Host = node.NewHost(origin, s, b.Plan.LookupHost)
+		m.Host = node.NewHost(origin, s, b.lookup)
 	}
 	b.Nodes = append(b.Nodes, m)
 }
@@ -241,7 +243,7 @@ var routeTypes = map[RouteType]stack.RouteType{
 
 // route is the plan's route as the stack takes it.
 func (r *RoutePlan) route(p *NodePlan, s *stack.Stack) stack.Route {
-	route := stack.Route{Prefix: r.To, Gateway: r.Via, Metric: int(r.Metric), Type: routeTypes[r.Type]}
+	route := stack.Route{Prefix: r.To, Gateway: r.Via, Metric: r.Metric, Type: routeTypes[r.Type]}
 	if r.Interface >= 0 {
 		route.Interface = s.Interface(p.Interfaces[r.Interface].Name)
 	}

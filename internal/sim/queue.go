@@ -52,10 +52,6 @@ type Queue struct {
 	// overwritten: most handlers set one timer, which then costs one way down the
 	// heap and not two (BenchmarkQueue).
 	vacant bool
-
-	// first is when heap[0] is due, unless vacant: whoever only asks for that does
-	// not wait for the heap's memory.
-	first Time
 }
 
 // Len is the number of timers set.
@@ -70,7 +66,7 @@ func (q *Queue) Next() Time {
 	if len(q.heap) == 0 {
 		return Never
 	}
-	return q.first
+	return q.heap[0].at
 }
 
 // Set sets t, or moves it. Never stops it.
@@ -168,14 +164,8 @@ func (q *Queue) up(i int, e entry) {
 		h[i].timer.slot = int32(i + 1)
 		i = parent
 	}
-	q.place(i, e)
-}
-
-// place puts e into the hole at i, the last to be filled.
-func (q *Queue) place(i int, e entry) {
-	q.heap[i] = e
+	h[i] = e
 	e.timer.slot = int32(i + 1)
-	q.first = q.heap[0].at
 }
 
 // down moves the hole at i towards the leaves until e fits.
@@ -199,5 +189,6 @@ func (q *Queue) down(i int, e entry) {
 		h[i].timer.slot = int32(i + 1)
 		i = least
 	}
-	q.place(i, e)
+	h[i] = e
+	e.timer.slot = int32(i + 1)
 }

@@ -40,7 +40,7 @@ func (s *Stack) startDetection(now sim.Time, a *Address) {
 	s.setTimer(&c.timer, now.Add(s.rand().Between(0, probeWait)))
 }
 
-func (s *Stack) stopDetection(a *Address) { s.queue.Stop(&a.detection.timer) }
+func (s *Stack) stopDetection(a *Address) { s.stopTimer(&a.detection.timer) }
 
 // Fire sends the next probe or announcement.
 func (c *conflict) Fire(now sim.Time) {

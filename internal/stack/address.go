@@ -37,8 +37,8 @@ type AddressConfig struct {
 	Prefix         netip.Prefix // the address itself with its prefix length: 10.0.0.1/24
 	Detect         bool         // IPv4: probe for a duplicate first (RFC 5227), which Linux does not. IPv6 always does.
 	NoPrefixRoute  bool         // add no connected route
-	ValidUntil     sim.Time     // 0: for ever
-	PreferredUntil sim.Time     // 0: for ever
+	ValidUntil     sim.Time     // IPv6; 0: for ever
+	PreferredUntil sim.Time     // IPv6; 0: for ever
 }
 
 // Address is an address of an interface, of either family.
@@ -49,11 +49,10 @@ type Address struct {
 	Secondary bool // IPv4: another address of the same subnet came first
 	Dynamic   bool // from a router advertisement
 
-	noPrefixRoute              bool
-	active                     bool // routes are in place
-	validUntil, preferredUntil sim.Time
-	detection                  *conflict      // RFC 5227, if asked for
-	v6                         *addressTimers // IPv6: DAD and lifetimes
+	noPrefixRoute bool
+	active        bool           // routes are in place
+	detection     *conflict      // RFC 5227, if asked for
+	v6            *addressTimers // IPv6: DAD and lifetimes; nil until needed
 }
 
 // Addr is the address itself.
@@ -74,7 +73,7 @@ func (i *Interface) AddAddress(now sim.Time, cfg AddressConfig) (*Address, error
 	if addr.Is6() && i.stack.sysctl.IPv6.Disable {
 		return nil, syscall.EACCES // inet6_addr_add: disable_ipv6 is set
 	}
-	a := &Address{Interface: i, Prefix: cfg.Prefix, noPrefixRoute: cfg.NoPrefixRoute, validUntil: cfg.ValidUntil, preferredUntil: cfg.PreferredUntil}
+	a := &Address{Interface: i, Prefix: cfg.Prefix, noPrefixRoute: cfg.NoPrefixRoute}
 	for _, b := range i.addresses {
 		if b.Addr() == addr {
 			return nil, syscall.EEXIST
@@ -85,6 +84,10 @@ func (i *Interface) AddAddress(now sim.Time, cfg AddressConfig) (*Address, error
 	}
 	if cfg.Detect && addr.Is4() {
 		a.detection = &conflict{}
+	}
+	if cfg.ValidUntil != 0 || cfg.PreferredUntil != 0 {
+		t := a.timers()
+		t.validUntil, t.preferredUntil = cfg.ValidUntil, cfg.PreferredUntil
 	}
 	i.addresses = append(i.addresses, a)
 	if i.up {
@@ -184,7 +187,7 @@ func sourceOf(a *Address) netip.Addr {
 }
 
 // connectedMetric is 0 for IPv4 and IP6_RT_PRIO_ADDRCONF for IPv6.
-func connectedMetric(a *Address) int {
+func connectedMetric(a *Address) uint32 {
 	if a.Addr().Is4() {
 		return 0
 	}

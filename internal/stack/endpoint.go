@@ -87,13 +87,26 @@ type endpoint struct {
 	local    netip.AddrPort // Addr unset: every address
 	remote   netip.AddrPort // unset: not connected
 	pending  syscall.Errno
-	errors   []ErrorMessage
-	joined   []membership
 
 	queue  []Datagram
-	head   int
-	queued int // bytes
+	head   int32
+	queued int32           // bytes
+	seldom *endpointSeldom // nil until needed
+}
+
+// endpointSeldom is what few sockets have.
+type endpointSeldom struct {
+	errors []ErrorMessage
+	joined []membership
 	drops  uint64
+}
+
+// rare is the endpoint's seldom, made when first needed.
+func (e *endpoint) rare() *endpointSeldom {
+	if e.seldom == nil {
+		e.seldom = &endpointSeldom{}
+	}
+	return e.seldom
 }
 
 type membership struct {
@@ -119,7 +132,12 @@ func (e *endpoint) Remote() netip.AddrPort { return e.remote }
 func (e *endpoint) Stack() *Stack { return e.stack }
 
 // Drops is how many datagrams found the receive buffer full.
-func (e *endpoint) Drops() uint64 { return e.drops }
+func (e *endpoint) Drops() uint64 {
+	if e.seldom == nil {
+		return 0
+	}
+	return e.seldom.drops
+}
 
 // Pending takes the error that waits (SO_ERROR), nil if none does. Receive and
 // Send of a socket return it first; the wrapper asks before either.
@@ -134,31 +152,32 @@ func (e *endpoint) Pending() error {
 
 // Readable reports whether Receive, Pending or ReadError has something.
 func (e *endpoint) Readable() bool {
-	return len(e.queue) > e.head || e.pending != 0 || len(e.errors) > 0
+	return len(e.queue) > int(e.head) || e.pending != 0 || e.seldom != nil && len(e.seldom.errors) > 0
 }
 
 // Receive takes the oldest datagram; the caller releases it.
 func (e *endpoint) Receive() (Datagram, bool) {
-	if e.head == len(e.queue) {
+	if int(e.head) == len(e.queue) {
 		return Datagram{}, false
 	}
 	d := e.queue[e.head]
 	e.queue[e.head] = Datagram{}
 	e.head++
-	if e.head == len(e.queue) {
+	if int(e.head) == len(e.queue) {
 		e.queue, e.head = e.queue[:0], 0
 	}
-	e.queued -= truesize(d.Frame)
+	e.queued -= int32(truesize(d.Frame))
 	return d, true
 }
 
 // ReadError takes the oldest entry of the error queue (MSG_ERRQUEUE).
 func (e *endpoint) ReadError() (ErrorMessage, bool) {
-	if len(e.errors) == 0 {
+	r := e.seldom
+	if r == nil || len(r.errors) == 0 {
 		return ErrorMessage{}, false
 	}
-	m := e.errors[0]
-	e.errors = slices.Delete(e.errors, 0, 1)
+	m := r.errors[0]
+	r.errors = slices.Delete(r.errors, 0, 1)
 	return m, true
 }
 
@@ -178,22 +197,24 @@ func (e *endpoint) JoinGroup(i *Interface, group netip.Addr) error {
 		return syscall.ENODEV
 	}
 	m := membership{i, group}
-	if slices.Contains(e.joined, m) {
+	r := e.rare()
+	if slices.Contains(r.joined, m) {
 		return syscall.EADDRINUSE
 	}
-	e.joined = append(e.joined, m)
+	r.joined = append(r.joined, m)
 	i.JoinGroup(group)
 	return nil
 }
 
 // LeaveGroup undoes JoinGroup; EADDRNOTAVAIL where the socket is not in the group.
 func (e *endpoint) LeaveGroup(i *Interface, group netip.Addr) error {
-	k := slices.IndexFunc(e.joined, func(m membership) bool { return m.group == group && (i == nil || m.iface == i) })
+	r := e.rare()
+	k := slices.IndexFunc(r.joined, func(m membership) bool { return m.group == group && (i == nil || m.iface == i) })
 	if k < 0 {
 		return syscall.EADDRNOTAVAIL
 	}
-	e.joined[k].iface.LeaveGroup(group)
-	e.joined = slices.Delete(e.joined, k, k+1)
+	r.joined[k].iface.LeaveGroup(group)
+	r.joined = slices.Delete(r.joined, k, k+1)
 	return nil
 }
 
@@ -203,10 +224,12 @@ func (e *endpoint) close() {
 	for d, ok := e.Receive(); ok; d, ok = e.Receive() {
 		d.Release()
 	}
-	for _, m := range e.joined {
-		m.iface.LeaveGroup(m.group)
+	if r := e.seldom; r != nil {
+		for _, m := range r.joined {
+			m.iface.LeaveGroup(m.group)
+		}
+		r.joined, r.errors = nil, nil
 	}
-	e.joined, e.errors = nil, nil
 }
 
 // accept queues a datagram, or drops it where the buffer is full: as in Linux one
@@ -217,17 +240,17 @@ func (e *endpoint) accept(now sim.Time, d Datagram) bool {
 		limit = e.stack.sysctl.RmemDefault
 	}
 	size := truesize(d.Frame)
-	if e.queued+size > limit && e.queued > 0 || size > limit {
-		e.drops++
+	if queued := int(e.queued); queued+size > limit && queued > 0 || size > limit {
+		e.rare().drops++
 		return false
 	}
-	if e.head > 32 && e.head*2 > len(e.queue) { // never empty for long: move up
+	if e.head > 32 && int(e.head)*2 > len(e.queue) { // never empty for long: move up
 		n := copy(e.queue, e.queue[e.head:])
 		clear(e.queue[n:])
 		e.queue, e.head = e.queue[:n], 0
 	}
 	e.queue = append(e.queue, d)
-	e.queued += size
+	e.queued += int32(size)
 	e.ready(now)
 	return true
 }
@@ -249,8 +272,8 @@ const errorQueueMax = 256
 
 // enqueueError puts m on the error queue.
 func (e *endpoint) enqueueError(m ErrorMessage) {
-	if len(e.errors) < errorQueueMax {
-		e.errors = append(e.errors, m)
+	if r := e.rare(); len(r.errors) < errorQueueMax {
+		r.errors = append(r.errors, m)
 	}
 }
 
@@ -270,10 +293,29 @@ func truesize(f *wire.Frame) int {
 
 // demux finds the endpoint for what arrives.
 type demux struct {
-	udp     []boundUDP // by port; of one port the latest bound first
+	udp      []boundUDP // by port; of one port the latest bound first
+	sniffers *sniffers  // nil until there is one
+	tcp      *tcpLayer  // nil until needed
+}
+
+// sniffers are the sockets that get copies of what goes by.
+type sniffers struct {
 	raw     []*Raw
 	packets []*Packet
-	tcp     *tcpLayer // nil until needed
+}
+
+// sniff is the machine's sniffers, made when first needed.
+func (s *Stack) sniff() *sniffers {
+	d := s.demuxTable()
+	if d.sniffers == nil {
+		d.sniffers = &sniffers{}
+	}
+	return d.sniffers
+}
+
+// sniffed reports whether there are packet sockets.
+func (s *Stack) sniffed() bool {
+	return s.ports != nil && s.ports.sniffers != nil && len(s.ports.sniffers.packets) > 0
 }
 
 // boundUDP is a socket at its port. Most machines have one or two, and those with

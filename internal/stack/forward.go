@@ -58,10 +58,11 @@ func (s *Stack) forwardIPv4(now sim.Time, p *packet, ip wire.IPv4) {
 
 // mtu is the largest packet that the route takes.
 func (r *Route) mtu() int {
-	if r.MTU > 0 && r.MTU < int(r.Interface.mtu) {
-		return r.MTU
+	mtu := int(r.Interface.mtu)
+	if r.MTU > 0 {
+		mtu = min(mtu, int(r.MTU))
 	}
-	return int(r.Interface.mtu)
+	return mtu
 }
 
 // unroutable is ip_error: what a router says of a packet that it cannot forward.

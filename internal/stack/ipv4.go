@@ -48,7 +48,7 @@ func (s *Stack) Input(now sim.Time, i *Interface, f *wire.Frame) {
 	i.receivedPackets++
 	i.receivedBytes += uint64(len(b))
 	kind := wire.EtherType(binary.BigEndian.Uint16(b[12:]))
-	if s.ports != nil && len(s.ports.packets) > 0 {
+	if s.sniffed() {
 		s.tapPackets(now, i, f, kind, false)
 	}
 	switch kind {

@@ -173,10 +173,10 @@ func (s *Stack) interfaceDownIPv6(now sim.Time, i *Interface) {
 	if v == nil {
 		return
 	}
-	s.queue.Stop(&v.solicit)
-	s.queue.Stop(&v.life)
+	s.stopTimer(&v.solicit)
+	s.stopTimer(&v.life)
 	if v.advertiser != nil {
-		s.queue.Stop(&v.advertiser.timer)
+		s.stopTimer(&v.advertiser.timer)
 	}
 	s.forgetRouters(i)
 	s.forgetPrefixes(i)

@@ -165,7 +165,7 @@ func (s *Stack) addFragment(now sim.Time, q *partialIPv6, part fragmentIPv6, mor
 // forget takes q out of the table; its frames are the caller's.
 func (q *partialIPv6) forget() {
 	s := q.stack
-	s.queue.Stop(&q.timer)
+	s.stopTimer(&q.timer)
 	delete(s.v6.reassembly.partial, q.key)
 	for k := range q.parts {
 		s.v6.reassembly.bytes -= truesize(q.parts[k].packet.frame)

@@ -148,7 +148,7 @@ func (s *Stack) forwardIPv6(now sim.Time, p *packet) {
 	}
 	mtu := out.mtuIPv6()
 	if r.MTU != 0 {
-		mtu = min(mtu, r.MTU)
+		mtu = min(mtu, int(r.MTU))
 	}
 	if p.end-p.ip > mtu {
 		s.count6(ip6InTooBigErrors)

@@ -94,7 +94,7 @@ func (s *Stack) followIPv6(now sim.Time, o *outgoing, r *Route) error {
 		o.nextHop = r.Gateway
 	}
 	if r.MTU != 0 {
-		o.mtu = min(o.mtu, r.MTU)
+		o.mtu = min(o.mtu, int(r.MTU))
 	}
 	if s.paths != nil && o.discover != DiscoverProbe {
 		s.applyPath(now, o)

@@ -160,11 +160,22 @@ func (s *Stack) receiveAdvertisement(now sim.Time, p *packet, m wire.NeighborAdv
 }
 
 // addressTimers is what an IPv6 address needs for duplicate address detection
-// (RFC 4862 5.4).
+// (RFC 4862 5.4), and its lifetimes.
 type addressTimers struct {
 	address *Address
 	timer   sim.Timer
 	probes  int // sent
+
+	validUntil, preferredUntil sim.Time // 0: for ever
+}
+
+// timers is a.v6, made when first needed.
+func (a *Address) timers() *addressTimers {
+	if a.v6 == nil {
+		a.v6 = &addressTimers{address: a}
+		a.v6.timer.Init(a.v6)
+	}
+	return a.v6
 }
 
 // startAddressIPv6 is called for an IPv6 address that was added to an interface:
@@ -176,12 +187,8 @@ func (s *Stack) startAddressIPv6(now sim.Time, a *Address) {
 		return
 	}
 	i.ipv6()
-	if a.v6 == nil {
-		a.v6 = &addressTimers{address: a}
-		a.v6.timer.Init(a.v6)
-	}
 	i.JoinGroup(wire.SolicitedNode(a.Addr()))
-	a.v6.probes = 0
+	a.timers().probes = 0
 	if s.sysctl.IPv6.DADTransmits == 0 {
 		s.readyIPv6(now, a)
 		return
@@ -245,11 +252,11 @@ func (i *Interface) retransIPv6() sim.Duration {
 // readyIPv6 puts an address to use that nobody else has.
 func (s *Stack) readyIPv6(now sim.Time, a *Address) {
 	a.State = AddressReady
-	if a.preferredUntil != 0 && now >= a.preferredUntil {
+	if a.v6.preferredUntil != 0 && now >= a.v6.preferredUntil {
 		a.State = AddressDeprecated
 	}
 	i := a.Interface
-	if a.validUntil != 0 || a.preferredUntil != 0 {
+	if a.v6.validUntil != 0 || a.v6.preferredUntil != 0 {
 		s.scheduleLifetimes(i)
 	}
 	if a != i.linkLocal() {
@@ -266,7 +273,7 @@ func (s *Stack) readyIPv6(now sim.Time, a *Address) {
 func (s *Stack) duplicateIPv6(now sim.Time, a *Address) {
 	s.count6(icmp6DADFailed)
 	a.State = AddressDuplicate
-	s.queue.Stop(&a.v6.timer)
+	s.stopTimer(&a.v6.timer)
 }
 
 // stopAddressIPv6 is the reverse of startAddressIPv6.
@@ -274,7 +281,7 @@ func (s *Stack) stopAddressIPv6(a *Address) {
 	if a.v6 == nil {
 		return
 	}
-	s.queue.Stop(&a.v6.timer)
+	s.stopTimer(&a.v6.timer)
 	a.Interface.LeaveGroup(wire.SolicitedNode(a.Addr()))
 	a.v6 = nil
 }

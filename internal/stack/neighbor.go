@@ -369,14 +369,14 @@ func (s *Stack) enter(now sim.Time, n *Neighbor, state NeighborState) {
 		n.Probes = 0
 		s.setTimer(&n.timer, now)
 	default:
-		s.queue.Stop(&n.timer)
+		s.stopTimer(&n.timer)
 	}
 }
 
 // invalidate makes an entry FAILED or NONE.
 func (s *Stack) invalidate(now sim.Time, n *Neighbor, state NeighborState) {
 	n.State, n.Updated = state, now
-	s.queue.Stop(&n.timer)
+	s.stopTimer(&n.timer)
 	s.failWaiting(now, n)
 }
 
@@ -420,7 +420,7 @@ func (s *Stack) flushNeighbors(now sim.Time, i *Interface) {
 
 // forget takes an entry out of the table; packets that wait for it are dropped.
 func (s *Stack) forget(now sim.Time, n *Neighbor) {
-	s.queue.Stop(&n.timer)
+	s.stopTimer(&n.timer)
 	delete(n.Interface.neighbors, n.Addr)
 	if n.Interface.lastNeighbor == n {
 		n.Interface.lastNeighbor = nil

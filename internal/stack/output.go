@@ -217,7 +217,7 @@ func (i *Interface) sendFrame(now sim.Time, f *wire.Frame) {
 		s.drop(now, i, f, wire.DropInterfaceDown)
 		return
 	}
-	if s.ports != nil && len(s.ports.packets) > 0 {
+	if s.sniffed() {
 		s.tapPackets(now, i, f, wire.EtherType(binary.BigEndian.Uint16(f.Bytes()[12:])), true)
 	}
 	i.sentPackets++
@@ -300,7 +300,7 @@ func (s *Stack) unloop(now sim.Time, l looped) {
 	if l.in.loopback {
 		l.in.receivedPackets++
 		l.in.receivedBytes += uint64(l.frame.Len())
-		if s.ports != nil && len(s.ports.packets) > 0 {
+		if s.sniffed() {
 			s.tapPackets(now, l.in, l.frame, kind, false)
 		}
 	}

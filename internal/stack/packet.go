@@ -22,8 +22,8 @@ type Packet struct {
 // NewPacket opens a packet socket; i nil: all interfaces.
 func (s *Stack) NewPacket(i *Interface, kind wire.EtherType) *Packet {
 	p := &Packet{endpoint: endpoint{stack: s}, iface: i, kind: kind}
-	d := s.demuxTable()
-	d.packets = append(d.packets, p)
+	all := s.sniff()
+	all.packets = append(all.packets, p)
 	return p
 }
 
@@ -54,14 +54,15 @@ func (p *Packet) Send(now sim.Time, i *Interface, frame []byte) error {
 func (p *Packet) Close() {
 	if !p.closed {
 		p.close()
-		p.stack.ports.packets = slices.DeleteFunc(p.stack.ports.packets, func(o *Packet) bool { return o == p })
+		all := p.stack.sniff()
+		all.packets = slices.DeleteFunc(all.packets, func(o *Packet) bool { return o == p })
 	}
 }
 
 // tapPackets gives packet sockets their copies: of what comes in by type, of what
 // goes out only to those that want all (dev_queue_xmit_nit).
 func (s *Stack) tapPackets(now sim.Time, i *Interface, f *wire.Frame, kind wire.EtherType, sent bool) {
-	for _, p := range s.ports.packets {
+	for _, p := range s.ports.sniffers.packets {
 		if p.iface != nil && p.iface != i || p.kind != AllTypes && (sent || p.kind != kind) {
 			continue
 		}

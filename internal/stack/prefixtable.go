@@ -12,7 +12,7 @@ import (
 // where Go's map touches three and a trie one at each step (BenchmarkTree).
 // The zero table is empty.
 type prefixTable[V any] struct {
-	slots []prefixSlot[V] // the length is a power of two, at most half are taken
+	slots []prefixSlot[V] // the length is a power of two, at most two thirds are taken
 	count int
 }
 
@@ -66,7 +66,7 @@ func (t *prefixTable[V]) search(i int, addr uint32, length uint8) int {
 
 // add adds a value to those of the prefix.
 func (t *prefixTable[V]) add(addr uint32, length uint8, v V) {
-	if 2*(t.count+1) > len(t.slots) {
+	if 3*(t.count+1) > 2*len(t.slots) {
 		old := t.slots
 		t.slots, t.count = make([]prefixSlot[V], max(prefixTableMin, 2*len(old))), 0
 		for k := range old {

@@ -19,7 +19,7 @@ func TestTablesFindWhatTheListHolds(t *testing.T) {
 	var locals localTable
 	var owners []*Address
 	for step := range 20_000 {
-		r := &Route{Prefix: netip.PrefixFrom(addr(), random.IntN(33)).Masked(), Metric: random.IntN(2), Interface: eth[random.IntN(2)]}
+		r := &Route{Prefix: netip.PrefixFrom(addr(), random.IntN(33)).Masked(), Metric: random.Uint32N(2), Interface: eth[random.IntN(2)]}
 		if grow := step / 500 % 2; random.IntN(3) <= grow {
 			_ = table.add(r)
 		} else if len(table.list) > 0 {

@@ -67,7 +67,7 @@ type advertiser struct {
 func (i *Interface) Advertise(now sim.Time, config *RouterAdvertising) {
 	s, v := i.stack, i.ipv6()
 	if old := v.advertiser; old != nil {
-		s.queue.Stop(&old.timer)
+		s.stopTimer(&old.timer)
 		if config == nil && old.sent > 0 {
 			old.config.Lifetime = 0
 			old.send(now)
@@ -164,7 +164,7 @@ func (s *Stack) receiveRouterSolicitation(now sim.Time, p *packet, m wire.Router
 		return // it is about to begin
 	}
 	at := max(now, v.last.Add(advertGap)).Add(s.rand().Between(0, advertDelay))
-	if at < s.queue.At(&v.timer) {
+	if at < s.timerAt(&v.timer) {
 		s.setTimer(&v.timer, at)
 	}
 }

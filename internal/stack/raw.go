@@ -29,8 +29,8 @@ type RawOptions struct {
 // NewRaw opens a raw socket of IPv4 or, with v6, IPv6.
 func (s *Stack) NewRaw(v6 bool, protocol wire.Protocol) *Raw {
 	r := &Raw{endpoint{stack: s, v6: v6}, protocol}
-	d := s.demuxTable()
-	d.raw = append(d.raw, r)
+	all := s.sniff()
+	all.raw = append(all.raw, r)
 	return r
 }
 
@@ -123,7 +123,8 @@ func (r *Raw) prepareOnce(now sim.Time, to netip.Addr, opts *RawOptions) (outgoi
 func (r *Raw) Close() {
 	if !r.closed {
 		r.close()
-		r.stack.ports.raw = slices.DeleteFunc(r.stack.ports.raw, func(o *Raw) bool { return o == r })
+		all := r.stack.sniff()
+		all.raw = slices.DeleteFunc(all.raw, func(o *Raw) bool { return o == r })
 	}
 }
 
@@ -139,11 +140,11 @@ func (r *Raw) matches(protocol wire.Protocol, in *Interface, remote, local netip
 // deliverRaw gives raw sockets their copies and reports whether there was one
 // that wanted it.
 func (s *Stack) deliverRaw(now sim.Time, p *packet) bool {
-	if s.ports == nil {
+	if s.ports == nil || s.ports.sniffers == nil {
 		return false
 	}
 	delivered := false
-	for _, r := range s.ports.raw {
+	for _, r := range s.ports.sniffers.raw {
 		if !r.matches(p.protocol, p.in, p.src, p.dst) {
 			continue
 		}
@@ -161,7 +162,10 @@ func (s *Stack) deliverRaw(now sim.Time, p *packet) bool {
 
 // reportRaw hands an ICMP error to the raw sockets of the packet's protocol.
 func (s *Stack) reportRaw(now sim.Time, r *report) {
-	for _, e := range s.ports.raw {
+	if s.ports.sniffers == nil {
+		return
+	}
+	for _, e := range s.ports.sniffers.raw {
 		if e.matches(r.protocol, r.packet.in, r.packet.dst, r.packet.src) {
 			r.message.To, r.message.Payload = netip.AddrPortFrom(r.packet.dst, 0), r.quoted
 			e.report(now, r)

@@ -162,7 +162,7 @@ func (q *partial) whole(now sim.Time) (packet, bool) {
 func (q *partial) forget() {
 	s := q.stack
 	state := s.ipv4().reassembly()
-	s.queue.Stop(&q.timer)
+	s.stopTimer(&q.timer)
 	delete(state.partials, q.key)
 	state.bytes -= q.bytes
 	for k := range q.fragments {

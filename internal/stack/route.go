@@ -48,8 +48,8 @@ type Route struct {
 	Gateway   netip.Addr // unset: on the link
 	Interface *Interface // nil: found by the gateway, or none needed
 	Source    netip.Addr // preferred source; unset: chosen
-	Metric    int
-	MTU       int // 0: the interface's
+	Metric    uint32
+	MTU       uint16 // 0: the interface's
 	Type      RouteType
 	Protocol  RouteProtocol
 }
@@ -87,7 +87,7 @@ func (s *Stack) ReplaceRoute(r Route) error {
 
 // RemoveRoute takes the route of that prefix and metric away; ESRCH where there
 // is none.
-func (s *Stack) RemoveRoute(p netip.Prefix, metric int) error {
+func (s *Stack) RemoveRoute(p netip.Prefix, metric uint32) error {
 	p = p.Masked()
 	if !s.routes[family(p.Addr())].removeFunc(func(r *Route) bool { return r.Prefix == p && r.Metric == metric }) {
 		return syscall.ESRCH

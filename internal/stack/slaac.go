@@ -73,7 +73,7 @@ func (s *Stack) receiveRouterAdvertisement(now sim.Time, p *packet, m wire.Route
 		return
 	}
 	v := i.v6
-	s.queue.Stop(&v.solicit)
+	s.stopTimer(&v.solicit)
 	s.learnRouter(now, i, p.src, time.Duration(m.LifetimeSeconds())*time.Second)
 	if m.HopLimit() != 0 {
 		v.hopLimit = m.HopLimit()
@@ -266,14 +266,14 @@ func (s *Stack) learnAddress(now sim.Time, i *Interface, own netip.Prefix, o wir
 	if !a.Dynamic {
 		return
 	}
-	switch left := a.validUntil.Sub(now); {
-	case valid.Sub(now) > twoHours || valid > a.validUntil:
-		a.validUntil = valid
+	switch left := a.v6.validUntil.Sub(now); {
+	case valid.Sub(now) > twoHours || valid > a.v6.validUntil:
+		a.v6.validUntil = valid
 	case left > twoHours:
-		a.validUntil = now.Add(twoHours)
+		a.v6.validUntil = now.Add(twoHours)
 	}
-	a.preferredUntil = min(preferred, a.validUntil)
-	if a.State == AddressDeprecated && now < a.preferredUntil {
+	a.v6.preferredUntil = min(preferred, a.v6.validUntil)
+	if a.State == AddressDeprecated && now < a.v6.preferredUntil {
 		a.State = AddressReady
 	}
 }
@@ -294,11 +294,11 @@ func (s *Stack) scheduleLifetimes(i *Interface) {
 		if a.v6 == nil {
 			continue
 		}
-		if a.validUntil != 0 {
-			next = min(next, a.validUntil)
+		if a.v6.validUntil != 0 {
+			next = min(next, a.v6.validUntil)
 		}
-		if a.preferredUntil != 0 && a.State == AddressReady {
-			next = min(next, a.preferredUntil)
+		if a.v6.preferredUntil != 0 && a.State == AddressReady {
+			next = min(next, a.v6.preferredUntil)
 		}
 	}
 	s.setTimer(&i.v6.life, next)
@@ -321,9 +321,9 @@ func (l *lifetimes) Fire(now sim.Time) {
 	for k := len(i.addresses) - 1; k >= 0; k-- {
 		switch a := i.addresses[k]; {
 		case a.v6 == nil:
-		case a.validUntil != 0 && a.validUntil <= now:
+		case a.v6.validUntil != 0 && a.v6.validUntil <= now:
 			i.RemoveAddress(now, a.Addr()) // cannot fail: it is in the list
-		case a.State == AddressReady && a.preferredUntil != 0 && a.preferredUntil <= now:
+		case a.State == AddressReady && a.v6.preferredUntil != 0 && a.v6.preferredUntil <= now:
 			a.State = AddressDeprecated
 		}
 	}

@@ -175,7 +175,7 @@ func TestPrefixLifetimes(t *testing.T) {
 	}
 	advertise6(n, h, 9, 0, option("2001:db8::/64", 20000, 10000))
 	a := h.Addresses()[1]
-	left := func() time.Duration { return a.validUntil.Sub(n.now) }
+	left := func() time.Duration { return a.v6.validUntil.Sub(n.now) }
 	for _, step := range []struct {
 		valid uint32
 		want  time.Duration
@@ -186,7 +186,7 @@ func TestPrefixLifetimes(t *testing.T) {
 	} {
 		advertise6(n, h, 9, 0, option("2001:db8::/64", step.valid, 10))
 		if step.want == 0 {
-			if got := a.validUntil.String(); got != "never" {
+			if got := a.v6.validUntil.String(); got != "never" {
 				t.Errorf("valid until %s", got)
 			}
 		} else if got := left(); got != step.want {

@@ -37,8 +37,8 @@ type Config struct {
 type Stack struct {
 	// What every packet needs comes first, in three cache lines.
 	sysctl    *Sysctl
-	ports     *demux    // nil until the first endpoint
-	queue     sim.Queue // every timer of the stack
+	ports     *demux   // nil until the first endpoint
+	deadline  sim.Time // of timers
 	locals    localTable
 	routes    [2]routeTable             // by family
 	paths     map[netip.Addr]*pathEntry // what was learned of ways; nil until then
@@ -53,7 +53,7 @@ type Stack struct {
 	name   string
 	seed   uint64
 	random *sim.Stream // made at the first draw
-	order  sim.Order   // of the last timer set
+	timers *timers     // nil until one is set
 
 	interfaces []*Interface   // by index; lo first, once it is made
 	neighbors  *neighborTable // nil until the first entry
@@ -66,7 +66,7 @@ type Stack struct {
 func New(cfg Config) *Stack {
 	s := &Stack{
 		name: cfg.Name, seed: cfg.Seed, pool: cfg.Pool, tap: cfg.Tap, place: int32(cfg.Place), sysctl: cfg.Sysctl,
-		packets: uint64(cfg.ID) << 40,
+		packets: uint64(cfg.ID) << 40, deadline: sim.Never,
 	}
 	if s.pool == nil {
 		s.pool = &wire.Pool{}
@@ -81,18 +81,48 @@ func New(cfg Config) *Stack {
 func (s *Stack) Name() string { return s.name }
 
 // Deadline is when Advance must be called next, or Never.
-func (s *Stack) Deadline() sim.Time { return s.queue.Next() }
+func (s *Stack) Deadline() sim.Time { return s.deadline }
 
 // Advance fires the timers that are due.
 func (s *Stack) Advance(now sim.Time) {
-	for s.queue.FireNext(now) {
+	if s.timers == nil {
+		return
 	}
+	for s.timers.queue.FireNext(now) {
+	}
+	s.deadline = s.timers.queue.Next()
+}
+
+// timers is every timer of a stack.
+type timers struct {
+	queue sim.Queue
+	order sim.Order // of the last one set
 }
 
 // setTimer sets or moves a timer of the stack; Never stops it.
 func (s *Stack) setTimer(t *sim.Timer, at sim.Time) {
-	s.order++
-	s.queue.Set(t, at, s.order)
+	if s.timers == nil {
+		s.timers = &timers{}
+	}
+	s.timers.order++
+	s.timers.queue.Set(t, at, s.timers.order)
+	s.deadline = s.timers.queue.Next()
+}
+
+// stopTimer stops a timer of the stack.
+func (s *Stack) stopTimer(t *sim.Timer) {
+	if t.Pending() {
+		s.timers.queue.Stop(t)
+		s.deadline = s.timers.queue.Next()
+	}
+}
+
+// timerAt is the instant a timer of the stack is set to, or Never.
+func (s *Stack) timerAt(t *sim.Timer) sim.Time {
+	if !t.Pending() {
+		return sim.Never
+	}
+	return s.timers.queue.At(t)
 }
 
 // rand is the stack's own stream of random numbers.

@@ -272,7 +272,7 @@ func (t *TCP) Close(now sim.Time) {
 	switch {
 	case t.listener != nil:
 		t.listener.Close(now)
-		t.stack.queue.Stop(&t.timer)
+		t.stack.stopTimer(&t.timer)
 		for _, child := range t.children { // any order: they were reset already, by their age
 			child.closed = true
 		}
@@ -326,7 +326,7 @@ func (t *TCP) after(now sim.Time) {
 	}
 	// A timer that is set too early looks again; moving it for each segment would cost
 	// more.
-	if at := t.stack.queue.At(&t.timer); deadline < at || deadline == sim.Never && at != sim.Never {
+	if at := t.stack.timerAt(&t.timer); deadline < at || deadline == sim.Never && at != sim.Never {
 		t.stack.setTimer(&t.timer, deadline)
 	}
 	if t.changed {
@@ -377,7 +377,7 @@ const (
 // Gone takes a connection out of the tables (tcp.Output).
 func (l *tcpLayer) Gone(_ sim.Time, c *tcp.Conn) {
 	t := c.Route.Via.(*TCP)
-	l.stack.queue.Stop(&t.timer)
+	l.stack.stopTimer(&t.timer)
 	l.remove(t)
 	if t.claim != claimBind || t.closed {
 		l.drop(t)
@@ -408,14 +408,13 @@ func (s *Stack) receiveTCP(now sim.Time, p *packet) {
 	segment := tcp.Parse(p.src, p.dst, view, p.tos&3 == congestionExperienced)
 	if l.deliver(now, p.in, &segment) {
 		p.frame.Release()
-		return
+	} else {
+		s.dropIn(now, p, wire.DropNoSocket)
 	}
-	s.dropIn(now, p, wire.DropNoSocket) // of the segment only its numbers are needed now
-	l.machine.Reset(now, &segment)
 }
 
-// deliver gives a segment to its connection, else to a listener. It reports false
-// where there is neither.
+// deliver gives a segment to its connection, else to a listener; without either
+// it is answered with a reset.
 func (l *tcpLayer) deliver(now sim.Time, in *Interface, segment *tcp.Segment) bool {
 	isn := uint32(0)
 	if t := l.find(segment.Dst, segment.Src); t != nil {
@@ -428,6 +427,7 @@ func (l *tcpLayer) deliver(now sim.Time, in *Interface, segment *tcp.Segment) bo
 	}
 	t := l.listenerFor(in, segment.Dst)
 	if t == nil {
+		l.machine.Reset(now, segment)
 		return false
 	}
 	o := outgoing{src: segment.Dst.Addr(), dst: segment.Src.Addr(), protocol: wire.ProtocolTCP}
