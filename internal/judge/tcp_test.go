@@ -97,7 +97,7 @@ func TestLinuxWithOtherSettings(t *testing.T) {
 			size := 3_000_000
 			lab := strings.Replace(lan, "  - h1-sw\n", "  - { endpoints: [h1, sw], "+c.link+" }\n", 1)
 			p := newProgram(t, lab, func(n *socket.Net) { serve(n) })
-			for _, s := range strings.Fields(c.sysctl) {
+			for s := range strings.FieldsSeq(c.sysctl) {
 				p.linux("sh", "-c", "sysctl -qw net.ipv4."+s).expect(t, 0, nil)
 			}
 			p.linux("sh", "-c", fmt.Sprintf("curl -sS http://10.77.1.11/%d | sha256sum", size)).expect(t, 0, map[string]int{sum(size): 1})

@@ -136,9 +136,9 @@ func (c *Conn) establish(now sim.Time) {
 	c.lastAckArrived = now
 	c.pushedAt = c.sndNxt
 	c.smallEnd = c.sndUna
-	// RFC 6298 5.7 and RFC 5681 3.1: a SYN that was lost costs the initial window.
+	// RFC 5681 3.1: lost SYNs cost the initial window; Linux overlooks the first.
 	c.cwnd = initialCwnd
-	if c.totalRetrans > 0 && c.undoing == false && c.retransStamp > 0 {
+	if c.totalRetrans > 1 {
 		c.cwnd = 1
 	}
 	c.retransStamp = 0

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/hopyard/hopyard/internal/sim"
 	"github.com/hopyard/hopyard/internal/wire"
@@ -44,12 +45,7 @@ func (s State) String() string { return stateNames[s] }
 
 // in reports whether s is one of the states.
 func (s State) in(states ...State) bool {
-	for _, other := range states {
-		if s == other {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(states, s)
 }
 
 // Output is the network layer below.
