@@ -83,13 +83,18 @@ func hops(n *lab.Network) (count uint64) {
 // play runs the network until an instant and returns the CPU seconds it took.
 func play(b *testing.B, n *lab.Network, until sim.Time) float64 {
 	b.Helper()
-	var before, after syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+	before := cpuSeconds()
 	if err := n.Kernel.RunVirtual(context.Background(), until, nil, nil); err != nil {
 		b.Fatal(err)
 	}
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	return float64(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano()) / 1e9
+	return cpuSeconds() - before
+}
+
+// cpuSeconds is the CPU time of the process so far.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 // BenchmarkChain sends requests through a chain of routers; each answers for

@@ -381,10 +381,7 @@ func (c *Conn) cleanQueue(now sim.Time, s *Segment, a *acked) {
 	if bytes > 0 {
 		c.out.discard(&c.machine.memory, min(bytes, c.out.n), true)
 	}
-	if c.full && c.sndbuf-c.queued() >= c.queued()/2 {
-		c.full = false
-		c.notify(now)
-	}
+	c.checkSpace(now)
 	c.takeRTT(now, s, a)
 	if a.flags&flagAcked == 0 {
 		return
@@ -395,6 +392,21 @@ func (c *Conn) cleanQueue(now sim.Time, s *Segment, a *acked) {
 		// Without SACK a hole that fills does not say which segments arrived.
 	} else if popped > 0 && a.reordered {
 		c.checkReordering(a.reorderTo, false)
+	}
+}
+
+// checkSpace lets a writer that waits go on when a third of the send buffer is
+// free. Where the buffer is what limits, it grows with cwnd (tcp_check_space).
+func (c *Conn) checkSpace(now sim.Time) {
+	if !c.full {
+		return
+	}
+	if c.inFlight() < c.cwnd {
+		c.expandSendBuffer()
+	}
+	if c.sndbuf-c.queued() >= c.queued()/2 {
+		c.full = false
+		c.notify(now)
 	}
 }
 

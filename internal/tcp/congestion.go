@@ -13,8 +13,9 @@ type congestion interface {
 	name() string
 	// threshold is ssthresh after congestion.
 	threshold(c *Conn) uint32
-	// increase raises cwnd after an ACK that delivered a number of segments.
-	increase(c *Conn, now sim.Time, delivered uint32, a *acked)
+	// increase raises cwnd after an ACK that delivered a number of segments; rtt is its
+	// sample of the round trip, 0 for none.
+	increase(c *Conn, now sim.Time, delivered uint32, rtt sim.Duration)
 	// undo is cwnd after a reduction that was for nothing.
 	undo(c *Conn) uint32
 	// state tells that recovery changes state.
@@ -72,7 +73,7 @@ func (reno) state(*Conn, caState)          {}
 func (reno) loss(*Conn)                    {}
 func (reno) resume(sim.Time, sim.Duration) {}
 
-func (reno) increase(c *Conn, _ sim.Time, delivered uint32, _ *acked) {
+func (reno) increase(c *Conn, _ sim.Time, delivered uint32, _ sim.Duration) {
 	if !c.isCwndLimited() {
 		return
 	}
@@ -148,8 +149,8 @@ func (u *cubic) state(_ *Conn, s caState) {
 	}
 }
 
-func (u *cubic) increase(c *Conn, now sim.Time, delivered uint32, a *acked) {
-	u.observe(c, now, a.rtt)
+func (u *cubic) increase(c *Conn, now sim.Time, delivered uint32, rtt sim.Duration) {
+	u.observe(c, now, rtt)
 	if !c.isCwndLimited() {
 		return
 	}

@@ -141,7 +141,7 @@ func (c *Conn) controlCongestion(now sim.Time, a *acked) {
 		raise = a.flags&(flagDataAcked|flagSynAcked|flagDataSacked) != 0
 	}
 	if raise && (a.flags&flagECE == 0 || c.cwnd < c.ssthresh) {
-		c.congestion.increase(c, now, delivered, a)
+		c.congestion.increase(c, now, delivered, a.rtt)
 		c.cwndStamp = now
 	}
 }
