@@ -42,16 +42,17 @@ var routeProtocolNames = [...]string{"static", "kernel", "ra", "redirect", "dyna
 // String names the maker as ip route does.
 func (p RouteProtocol) String() string { return routeProtocolNames[p] }
 
-// Route is an entry of the routing table, of either family.
+// Route is an entry of the routing table, of either family. What forwarding reads
+// comes first, so that it is one cache line more often than not.
 type Route struct {
-	Prefix    netip.Prefix
 	Gateway   netip.Addr // unset: on the link
 	Interface *Interface // nil: found by the gateway, or none needed
-	Source    netip.Addr // preferred source; unset: chosen
 	Metric    uint32
 	MTU       uint16 // 0: the interface's
 	Type      RouteType
 	Protocol  RouteProtocol
+	Prefix    netip.Prefix
+	Source    netip.Addr // preferred source; unset: chosen
 }
 
 // compareRoutes is the order of look-up and of views: longest prefix, address,

@@ -164,8 +164,10 @@ func (e *endpoint) prepare(now sim.Time, to netip.Addr, protocol wire.Protocol) 
 	if o.src.IsValid() && (o.src.IsMulticast() || o.src.Is4() != to.Is4()) {
 		o.src = netip.Addr{}
 	}
-	if l := e.stack.locals.lookup(o.src); l != nil && l.broadcast {
-		o.src = netip.Addr{}
+	if o.src.IsValid() {
+		if l := e.stack.locals.lookup(o.src); l != nil && l.broadcast {
+			o.src = netip.Addr{}
+		}
 	}
 	if to.Is6() && !e.v6 {
 		return o, syscall.EAFNOSUPPORT
