@@ -70,6 +70,12 @@ func (h *Host) Start(name string, main func(n *socket.Net), exit func(now sim.Ti
 	return p
 }
 
+// Open starts a program that does nothing until it is stopped, and returns its
+// access to the network, for goroutines of others to use. Kernel only.
+func (h *Host) Open(name string) *socket.Net {
+	return socket.New(h.origin.Go(name, func(p *sim.Proc) { <-p.Context().Done() }, nil), h)
+}
+
 // Receive takes a frame from the link at a port.
 func (h *Host) Receive(now sim.Time, port int, f *wire.Frame) {
 	h.stack.Input(now, h.ports[port], f)

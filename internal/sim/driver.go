@@ -101,9 +101,14 @@ func (l *live) sleep(now, to Time) (Time, error) {
 // kernel, where programs may be started, and finish last.
 //
 // Programs run in a bubble of testing/synctest, whose clock jumps ahead when
-// all its goroutines wait. Test needs no more of the T than that it is there;
-// no other way to a bubble is public (Go 1.26).
+// all its goroutines wait: in the caller's, if it is in one, else in a new one. Test
+// needs no more of the T than that it is there; no other way to a bubble is public
+// (Go 1.26).
 func (k *Kernel) RunVirtual(ctx context.Context, until Time, setUp func(), finish func()) (err error) {
+	if inBubble() {
+		k.driver = &virtual{start: time.Now(), woken: make(chan struct{}, 1)}
+		return k.run(ctx, until, setUp, finish)
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.Join(err, fmt.Errorf("goroutines were left behind when the lab ended (%v): %s", r, leftBehind()))
@@ -115,6 +120,13 @@ func (k *Kernel) RunVirtual(ctx context.Context, until Time, setUp func(), finis
 		err = k.run(ctx, until, setUp, finish)
 	})
 	return err
+}
+
+// inBubble reports whether the caller runs in a bubble: elsewhere Wait panics.
+func inBubble() (inside bool) {
+	defer func() { inside = recover() == nil }()
+	synctest.Wait()
+	return true
 }
 
 // RunLive plays the run by the wall clock, until an instant or until ctx ends.

@@ -70,8 +70,8 @@ func (s *Stack) TCPStats() *tcp.Stats {
 	return &s.ports.tcp.machine.Stats
 }
 
-// TCPSockets lists listeners and connections, orphans and those in TIME-WAIT
-// included, by local and remote end.
+// TCPSockets lists listeners, then connections, orphans and those in TIME-WAIT
+// included, each by local and remote end.
 func (s *Stack) TCPSockets() []*TCP {
 	if s.ports == nil || s.ports.tcp == nil {
 		return nil
@@ -92,6 +92,12 @@ func (s *Stack) TCPSockets() []*TCP {
 		}
 	}
 	slices.SortFunc(all, func(a, b *TCP) int {
+		if (a.listener != nil) != (b.listener != nil) {
+			if a.listener != nil {
+				return -1
+			}
+			return 1
+		}
 		if n := a.Local().Compare(b.Local()); n != 0 {
 			return n
 		}
