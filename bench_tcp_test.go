@@ -177,7 +177,9 @@ func BenchmarkHTTPGet(b *testing.B) {
 		}
 		http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(answer) }))
 	}, func(n *socket.Net) {
-		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) { return n.Dial(ctx, network, address) }}
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return n.Dial(ctx, network, address)
+		}}
 		client := &http.Client{Transport: transport}
 		for range b.N {
 			r, err := client.Get("http://s0/")
