@@ -3,6 +3,7 @@ package shell
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hopyard/hopyard/internal/diag"
 	"github.com/hopyard/hopyard/internal/sim"
@@ -86,9 +87,9 @@ func (v *ipView) run(p *program, object string, args []string) int {
 		}
 		switch object {
 		case "address":
-			v.links(s, true)
+			v.links(now, s, true)
 		case "link":
-			v.links(s, false)
+			v.links(now, s, false)
 		case "neighbour", "neighbor":
 			v.neighbors(s)
 		case "route":
@@ -124,7 +125,7 @@ func (v *ipView) wants(is6 bool) bool { return v.v4 == v.v6 || v.v6 == is6 }
 
 // links writes interfaces as ip link does, or with their addresses as ip address
 // does.
-func (v *ipView) links(s *stack.Stack, addresses bool) {
+func (v *ipView) links(now sim.Time, s *stack.Stack, addresses bool) {
 	mode := "mode DEFAULT "
 	if addresses {
 		mode = ""
@@ -141,7 +142,7 @@ func (v *ipView) links(s *stack.Stack, addresses bool) {
 			fmt.Fprintf(&v.out, "    link/ether %v brd ff:ff:ff:ff:ff:ff\n", i.MAC())
 		}
 		if addresses {
-			v.addresses(i)
+			v.addresses(now, i)
 		}
 	}
 }
@@ -173,14 +174,23 @@ func linkState(i *stack.Interface) string {
 	return "DOWN"
 }
 
-func (v *ipView) addresses(i *stack.Interface) {
+func (v *ipView) addresses(now sim.Time, i *stack.Interface) {
 	for _, a := range i.Addresses() {
 		if !v.wants(a.Addr().Is6()) {
 			continue
 		}
 		fmt.Fprintf(&v.out, "    %s\n", addressLine(a))
-		v.out.WriteString("       valid_lft forever preferred_lft forever\n")
+		valid, preferred := a.Lifetimes()
+		fmt.Fprintf(&v.out, "       valid_lft %s preferred_lft %s\n", lifetime(now, valid), lifetime(now, preferred))
 	}
+}
+
+// lifetime is what is left until then, in whole seconds as Linux counts them.
+func lifetime(now, until sim.Time) string {
+	if until == sim.Never {
+		return "forever"
+	}
+	return fmt.Sprintf("%dsec", max(until.Sub(now), 0)/time.Second)
 }
 
 func addressLine(a *stack.Address) string {

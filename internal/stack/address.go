@@ -58,6 +58,18 @@ type Address struct {
 // Addr is the address itself.
 func (a *Address) Addr() netip.Addr { return a.Prefix.Addr() }
 
+// Lifetimes are until when the address is valid and preferred; sim.Never: for ever.
+func (a *Address) Lifetimes() (valid, preferred sim.Time) {
+	valid, preferred = sim.Never, sim.Never
+	if a.v6 != nil && a.v6.validUntil != 0 {
+		valid = a.v6.validUntil
+	}
+	if a.v6 != nil && a.v6.preferredUntil != 0 {
+		preferred = a.v6.preferredUntil
+	}
+	return valid, preferred
+}
+
 // usable reports whether the machine may use and answer for the address.
 func (a *Address) usable() bool {
 	return a.Interface.up && (a.State == AddressReady || a.State == AddressDeprecated)
