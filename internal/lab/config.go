@@ -102,7 +102,7 @@ type Settings struct {
 	DAD      *bool        `lab:"dad" doc:"Probe for IPv4 address conflicts before use (RFC 5227). Default false, as in Linux."`
 	RAdv     *bool        `lab:"radv" doc:"Whether a router sends IPv6 router advertisements. Default: when a host on its segments uses slaac."`
 	Sysctl   []Sysctl     `lab:"sysctl,sysctls" doc:"Kernel settings by their Linux names."`
-	Services []Service    `lab:"services,service" doc:"What runs on it: echo (RFC 862), discard (RFC 863)."`
+	Services []Service    `lab:"services,service" doc:"What runs on it, over UDP and TCP: echo (RFC 862), discard (RFC 863)."`
 }
 
 // Addresses are those of one interface, in the order given.
@@ -151,7 +151,7 @@ type Sysctl struct {
 type Service struct {
 	Name string        `lab:"-"` // echo, discard
 	Pos  diag.Position `lab:"-"`
-	Port uint16        `lab:"port" doc:"UDP port. Default: the service's own." example:"7"`
+	Port uint16        `lab:"port" doc:"UDP and TCP port. Default: the service's own." example:"7"`
 }
 
 // End is where a link is plugged in.
@@ -237,13 +237,14 @@ type Expect struct {
 	Stderr string        `lab:"stderr" doc:"Error output, in the same manner."`
 }
 
-// Load is generated traffic. One of UDP and Ping is given.
+// Load is generated traffic. One of UDP, TCP and Ping is given.
 type Load struct {
 	Pos     diag.Position `lab:"-"`
 	UDP     string        `lab:"udp" doc:"Send UDP to node:port or address:port." example:"server:7"`
+	TCP     string        `lab:"tcp" doc:"Open a connection to node:port or address:port, send, and close it." example:"server:9"`
 	Ping    string        `lab:"ping,icmp" doc:"Send echo requests to a node or an address." example:"server"`
 	Rate    Frequency     `lab:"rate" doc:"How many a time unit. Default 1/s." example:"10/s"`
-	Size    Bytes         `lab:"size" doc:"Payload of each packet. Default 56B." example:"100B"`
+	Size    Bytes         `lab:"size" doc:"Payload of each packet, default 56B; of tcp: how much is sent in all, default as much as for allows." example:"100B"`
 	For     sim.Duration  `lab:"for" doc:"How long. Default: to the lab's end." example:"10s"`
 	Poisson bool          `lab:"poisson" doc:"Draw the gaps at random (exponential) instead of sending evenly."`
 }
@@ -255,7 +256,7 @@ type Frequency float64
 type Bytes int64
 
 // Event is something that goes wrong, or is mended. One of Fail, Recover and
-// Link with Set is given.
+// Link with Set or Lose is given.
 type Event struct {
 	Pos     diag.Position `lab:"-"`
 	Name    string        `lab:"name" doc:"What the report calls it."`
@@ -264,6 +265,8 @@ type Event struct {
 	Recover string        `lab:"recover,up" doc:"The node or link that works again."`
 	Link    string        `lab:"link" doc:"The link whose settings change."`
 	Set     Impairments   `lab:"set" doc:"Its new settings; others stay."`
+	Lose    string        `lab:"lose" doc:"The link loses the next packets that these words choose, as in frames()." example:"tcp syn from h1"`
+	Count   int           `lab:"count" doc:"How many are lost. Default 1." example:"2"`
 	For     sim.Duration  `lab:"for" doc:"How long; then it is undone. Default: for good." example:"10s"`
 }
 

@@ -93,18 +93,20 @@ func (c *checker) load(l *Load) {
 	switch {
 	case c.broken[l.Pos]:
 		return
-	case (l.UDP == "") == (l.Ping == ""):
-		c.found.Errorf(l.Pos, "a load is one of udp: node:port and ping: node")
+	case len(l.UDP)*len(l.Ping)+len(l.UDP)*len(l.TCP)+len(l.TCP)*len(l.Ping) > 0 || l.UDP+l.TCP+l.Ping == "":
+		c.found.Errorf(l.Pos, "a load is one of udp: node:port, tcp: node:port and ping: node")
 		return
-	case l.UDP != "" && !strings.Contains(l.UDP, ":"):
-		c.found.Errorf(l.Pos, "udp: %q needs a port, as in %s:7", l.UDP, l.UDP)
+	case l.UDP+l.TCP != "" && !strings.Contains(l.UDP+l.TCP, ":"):
+		c.found.Errorf(l.Pos, "%q needs a port, as in %s:7", l.UDP+l.TCP, l.UDP+l.TCP)
+	case l.TCP != "" && (l.Rate != 0 || l.Poisson):
+		c.found.Errorf(l.Pos, "tcp sends as fast as the network lets it; rate and poisson are for udp and ping")
 	}
-	target, _, _ := strings.Cut(l.UDP+l.Ping, ":")
+	target, _, _ := strings.Cut(l.UDP+l.TCP+l.Ping, ":")
 	// What holds a dot or begins like a number is an address, and judged when it is used.
-	if name := namePattern.MatchString(target); name && c.nodes[target] == nil && !strings.HasPrefix(l.UDP+l.Ping, "[") && !strings.Contains(l.UDP+l.Ping, "::") {
+	if name := namePattern.MatchString(target); name && c.nodes[target] == nil && !strings.HasPrefix(l.UDP+l.TCP+l.Ping, "[") && !strings.Contains(l.UDP+l.TCP+l.Ping, "::") {
 		c.found.Errorf(l.Pos, "there is no node %q to send to", target).Suggest(target, c.nodeNames())
 	}
-	if l.Size > 65507 {
+	if l.TCP == "" && l.Size > 65507 {
 		c.found.Errorf(l.Pos, "a packet holds at most 65507 bytes of payload (65535 less the headers)")
 	}
 }
@@ -121,9 +123,11 @@ func (c *checker) event(e *Event) {
 	}
 	set := e.Set != (Impairments{})
 	switch {
-	case given != 1 || set != (e.Link != ""):
-		c.found.Errorf(e.Pos, "an event is one of fail: node or link, recover: node or link, and link: L with set: { ... }")
+	case given != 1 || (set != (e.Lose != "")) != (e.Link != ""):
+		c.found.Errorf(e.Pos, "an event is one of fail: node or link, recover: node or link, and link: L with set: { ... } or with lose: words")
 		return
+	case e.Count != 0 && e.Lose == "" || e.Count < 0:
+		c.found.Errorf(e.Pos, "count says how many packets lose: takes, from 1")
 	case e.Recover != "" && e.For != 0:
 		c.found.Errorf(e.Pos, "recover takes no `for`: say fail with `for`, which undoes it")
 	}

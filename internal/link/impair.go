@@ -30,12 +30,14 @@ type impairments struct {
 	stages   []stage
 	streams  [purposes]*sim.Stream // each made when its stage is first asked for
 	losing   bool                  // a burst of losses is on
+	chosen   func(frame []byte) bool
 }
 
 // What each random stream is for, so that one impairment does not change what
 // another one draws.
 const (
-	forLoss = iota
+	forChosen = iota // draws nothing
+	forLoss
 	forDuplicate
 	forCorrupt
 	forJitter
@@ -43,10 +45,13 @@ const (
 	purposes
 )
 
-var purposeNames = [purposes]string{"loss", "duplicate", "corrupt", "jitter", "reorder"}
+var purposeNames = [purposes]string{"chosen", "loss", "duplicate", "corrupt", "jitter", "reorder"}
 
 func (e *End) setImpairments(s Settings) {
 	wanted := [purposes]stage{}
+	if e.impairments != nil && e.impairments.chosen != nil {
+		wanted[forChosen] = loseChosen
+	}
 	if s.Loss > 0 {
 		wanted[forLoss] = loseEach
 		if s.LossBurst > 1 {
@@ -79,7 +84,7 @@ func (e *End) setImpairments(s Settings) {
 			continue
 		}
 		im.stages = append(im.stages, stage)
-		if im.streams[purpose] == nil {
+		if im.streams[purpose] == nil && purpose != forChosen {
 			im.streams[purpose] = sim.NewStream(e.link.seed, e.streamName(purpose))
 		}
 	}
@@ -113,6 +118,24 @@ func (e *End) impair(p passage) {
 		}
 	}
 	e.fly(p)
+}
+
+// Lose has every frame lost that match chooses, after all other settings; nil
+// ends it. match is asked for each frame that the end sends.
+func (e *End) Lose(match func(frame []byte) bool) {
+	if e.impairments == nil {
+		e.impairments = &impairments{settings: e.Settings()}
+	}
+	e.impairments.chosen = match
+	e.setImpairments(e.impairments.settings)
+}
+
+func loseChosen(e *End, p passage) (passage, bool) {
+	if !e.impairments.chosen(p.frame.Bytes()) {
+		return p, true
+	}
+	e.drop(p.now, p.frame, wire.DropLoss)
+	return p, false
 }
 
 func loseEach(e *End, p passage) (passage, bool) {

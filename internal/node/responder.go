@@ -13,15 +13,20 @@ const (
 	discardPort = 9
 )
 
-// responder is a UDP service that needs no program: it answers in the kernel, so
+// responder is a service that needs no program: it answers in the kernel, so
 // that generated traffic costs no goroutine.
 type responder struct {
 	udp  *stack.UDP
+	tcp  *stack.TCP
 	echo bool
 }
 
-// StartService starts a service by name: echo sends back every datagram that
-// comes to its port (RFC 862), discard takes and forgets it (RFC 863). Port 0
+// backlog is how many connections may wait for a responder, which takes them at
+// once.
+const backlog = 128
+
+// StartService starts a service by name, over UDP and TCP: echo sends back all
+// that comes to its port (RFC 862), discard takes and forgets it (RFC 863). Port 0
 // stands for the service's own. It fails with EADDRINUSE where the port is taken.
 // Kernel only.
 func StartService(h *Host, name string, port uint16) error {
@@ -37,7 +42,73 @@ func StartService(h *Host, name string, port uint16) error {
 		return err
 	}
 	r.udp.OnReady = r.ready
+	h.stack.WhenTCP(func() { r.listen(h.stack, port) })
 	return nil
+}
+
+// listen serves TCP. Of the port nobody else can have taken TCP's part before.
+func (r *responder) listen(s *stack.Stack, port uint16) {
+	r.tcp = s.NewTCP(true)
+	r.tcp.Options.ReuseAddr = true
+	if r.tcp.Bind(netip.AddrPortFrom(netip.IPv6Unspecified(), port)) == nil && r.tcp.Listen(backlog) == nil {
+		r.tcp.OnReady = r.accept
+	}
+}
+
+// accept takes connections.
+func (r *responder) accept(now sim.Time) {
+	for {
+		t, err := r.tcp.Accept()
+		if err != nil {
+			return
+		}
+		c := &responderConn{tcp: t, echo: r.echo}
+		t.OnReady = c.ready
+		c.ready(now)
+	}
+}
+
+// responderConn is one connection to a service.
+type responderConn struct {
+	tcp  *stack.TCP
+	echo bool
+	held []byte // read and not yet sent back: the peer does not read
+}
+
+// chunk is how much is read at a time.
+var chunk [16 << 10]byte
+
+// ready serves what came, and closes when the peer has.
+func (c *responderConn) ready(now sim.Time) {
+	conn := c.tcp.Conn()
+	for {
+		if len(c.held) > 0 {
+			n, err := c.tcp.Write(now, c.held, false)
+			if c.held = c.held[n:]; err != nil {
+				c.held = nil
+				break
+			}
+			if len(c.held) > 0 {
+				return // until there is room
+			}
+			c.held = nil
+		}
+		if !c.echo {
+			if c.tcp.Discard(now, 1<<30) == 0 {
+				break
+			}
+			continue
+		}
+		n, err := c.tcp.Read(now, chunk[:])
+		if n == 0 || err != nil {
+			break
+		}
+		c.held = append([]byte(nil), chunk[:n]...)
+	}
+	if conn.Ended() || conn.TakeError() != nil {
+		c.tcp.OnReady = nil
+		c.tcp.Close(now)
+	}
 }
 
 func (r *responder) ready(now sim.Time) {

@@ -103,45 +103,65 @@ func (w *PcapWriter) Close() error {
 	return err
 }
 
-// capture is one file. It holds the last record back until the next one,
-// because a drop that follows it at the same place becomes its comment.
+// capture is one file. It holds the latest records back, because a drop that
+// follows at the same place becomes a comment: an ICMP error about the packet, say,
+// comes between the two.
 type capture struct {
 	path       string
 	file       *os.File
 	buffer     *bufio.Writer
 	writer     *pcapgo.NgWriter
-	interfaces map[int]int // by place
-	held       record
+	interfaces map[int]int     // by place
+	held       [heldMax]record // a ring
+	first      int
+	waiting    int
 }
 
 type record struct {
 	Event
 	comment string
-	full    bool
 }
+
+// heldMax is how many records wait, and among how many a drop finds its own.
+const heldMax = 64
 
 func newCapture(path string) *capture { return &capture{path: path, interfaces: map[int]int{}} }
 
-// event takes one event and writes the one before it.
+// event takes one event, and writes the oldest that waits if there are many.
 func (c *capture) event(e Event, p Place) error {
-	if e.Kind == Dropped && c.held.full && c.held.Place == e.Place && c.held.Packet == e.Packet && c.held.comment == "" {
-		c.held.comment = comment(e.Why)
-		return nil
+	if e.Kind == Dropped {
+		for i := c.waiting - 1; i >= 0; i-- {
+			h := c.at(i)
+			if h.Place != e.Place || h.Packet != e.Packet {
+				continue
+			}
+			if h.comment != "" {
+				break // that was another copy's
+			}
+			h.comment = comment(e.Why)
+			return nil
+		}
 	}
-	if err := c.flush(); err != nil {
-		return err
+	if c.waiting == heldMax {
+		if err := c.flush(heldMax - 1); err != nil {
+			return err
+		}
 	}
 	if err := c.addInterface(e.Place, p); err != nil {
 		return c.failed(err)
 	}
-	data := append(c.held.Data[:0], e.Data...)
-	c.held = record{Event: e, full: true}
-	c.held.Data = data
+	h := c.at(c.waiting)
+	c.waiting++
+	data := append(h.Data[:0], e.Data...) // in the storage of a record that was written
+	*h = record{Event: e}
+	h.Data = data
 	if e.Kind == Dropped {
-		c.held.comment = comment(e.Why)
+		h.comment = comment(e.Why)
 	}
 	return nil
 }
+
+func (c *capture) at(i int) *record { return &c.held[(c.first+i)%heldMax] }
 
 const commentPrefix = "dropped: "
 
@@ -184,30 +204,36 @@ func describe(p Place) string {
 	return text
 }
 
-// flush writes the record that is held back.
-func (c *capture) flush() error {
-	if !c.held.full {
-		return nil
+// flush writes the oldest records until so many wait.
+func (c *capture) flush(keep int) error {
+	for c.waiting > keep {
+		if err := c.write(c.at(0)); err != nil {
+			return c.failed(err)
+		}
+		c.first = (c.first + 1) % heldMax
+		c.waiting--
 	}
-	c.held.full = false
-	e := c.held.Event
-	options := pcapgo.NgPacketOptions{Flags: &pcapgo.NgEpbFlags{}, PacketID: &e.Packet}
-	switch e.Kind {
+	return nil
+}
+
+func (c *capture) write(r *record) error {
+	options := pcapgo.NgPacketOptions{Flags: &pcapgo.NgEpbFlags{}, PacketID: &r.Packet}
+	switch r.Kind {
 	case Sent:
 		options.Flags.Direction = pcapgo.NgEpbFlagDirectionOutbound
 	case Received:
 		options.Flags.Direction = pcapgo.NgEpbFlagDirectionInbound
 	}
-	if c.held.comment != "" {
-		options.Comments = []string{c.held.comment}
+	if r.comment != "" {
+		options.Comments = []string{r.comment}
 	}
 	info := gopacket.CaptureInfo{
-		Timestamp:      Epoch.Add(time.Duration(e.At)),
-		CaptureLength:  len(e.Data),
-		Length:         len(e.Data),
-		InterfaceIndex: c.interfaces[e.Place],
+		Timestamp:      Epoch.Add(time.Duration(r.At)),
+		CaptureLength:  len(r.Data),
+		Length:         len(r.Data),
+		InterfaceIndex: c.interfaces[r.Place],
 	}
-	return c.failed(c.writer.WritePacketWithOptions(info, e.Data, options))
+	return c.writer.WritePacketWithOptions(info, r.Data, options)
 }
 
 func (c *capture) failed(err error) error {
@@ -221,7 +247,7 @@ func (c *capture) close() error {
 	if c.file == nil {
 		return nil
 	}
-	err := c.flush()
+	err := c.flush(0)
 	if err == nil && c.writer != nil {
 		err = c.failed(c.writer.Flush())
 	}

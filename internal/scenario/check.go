@@ -141,6 +141,8 @@ func (r *checkReader) call(function string, n *ast.CallNode) {
 	switch function {
 	case "ping":
 		r.name(args[0], r.itemNames(isPing), "item of run that pings")
+	case "tcp":
+		r.name(args[0], r.itemNames(isTCP), "item of run with a load of tcp")
 	case "load":
 		r.name(args[0], r.itemNames(isLoad), "item of run with a load")
 	case "arp", "route":
@@ -223,7 +225,9 @@ func (r *checkReader) question(function string, n *ast.CallNode, args []*ast.Str
 }
 
 func isCommand(r *lab.Run) bool { return r.Cmd != "" }
-func isLoad(r *lab.Run) bool    { return r.Load != nil }
+func isTCP(r *lab.Run) bool     { return r.Load != nil && r.Load.TCP != "" }
+
+func isLoad(r *lab.Run) bool { return r.Load != nil }
 
 func isPing(r *lab.Run) bool {
 	words := strings.Fields(r.Cmd)

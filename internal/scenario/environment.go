@@ -18,6 +18,7 @@ type environment struct {
 	Run      map[string]runValue                                   `expr:"run"`
 	Ping     func(name string) (pingValue, error)                  `expr:"ping"`
 	Load     func(name string) (loadValue, error)                  `expr:"load"`
+	TCP      func(name string) (tcpValue, error)                   `expr:"tcp"`
 	Frames   func(where string, words ...string) (int, error)      `expr:"frames"`
 	Drops    func(where string, words ...string) (int, error)      `expr:"drops"`
 	ARP      func(node string) (map[string]string, error)          `expr:"arp"`
@@ -82,6 +83,7 @@ func (p *player) newEnvironment(now sim.Time) environment {
 		Run: p.runValues(), Ping: p.ping, Load: p.loadNamed, Elapsed: time.Duration(now),
 		Frames: func(where string, words ...string) (int, error) { return p.asked(false, where, words) },
 		Drops:  func(where string, words ...string) (int, error) { return p.asked(true, where, words) },
+		TCP:    func(name string) (tcpValue, error) { return p.tcpNamed(now, name) },
 		ARP:    p.arp, MAC: p.mac, Addr: p.addr, Route: p.route,
 		MACTable: func(node string) (map[string]string, error) { return p.macTable(now, node) },
 	}

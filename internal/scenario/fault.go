@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hopyard/hopyard/internal/lab"
@@ -17,6 +18,9 @@ type fault struct {
 	timer  sim.Timer
 	on     bool            // has happened and is to be undone
 	before []link.Settings // of the link's ends
+	lose   *filter         // which packets the link loses; nil: none
+	left   int             // how many more
+	packet packet
 }
 
 // Fire makes the event happen, or undoes it.
@@ -33,6 +37,8 @@ func (f *fault) Fire(now sim.Time) {
 		f.fail(now, e.Fail, true)
 	case e.Recover != "":
 		f.fail(now, e.Recover, false)
+	case f.lose != nil:
+		f.start()
 	default:
 		f.set(now)
 	}
@@ -73,7 +79,40 @@ func (f *fault) set(now sim.Time) {
 	}
 }
 
+// start has the link lose the next packets that the words choose, in both
+// directions.
+func (f *fault) start() {
+	f.left = max(f.event.Count, 1)
+	l := f.link()
+	others := f.player.losing[l]
+	f.player.losing[l] = append(others, f)
+	if others != nil {
+		return
+	}
+	loses := func(frame []byte) bool {
+		return slices.ContainsFunc(f.player.losing[l], func(f *fault) bool { return f.loses(frame) })
+	}
+	for i := range l.Ends() {
+		l.End(i).Lose(loses)
+	}
+}
+
+func (f *fault) loses(frame []byte) bool {
+	if f.left == 0 {
+		return false
+	}
+	if f.packet.read(frame); !f.lose.matches(&f.packet) {
+		return false
+	}
+	f.left--
+	return true
+}
+
 func (f *fault) undo(now sim.Time) {
+	if f.lose != nil {
+		f.left = 0
+		return
+	}
 	if f.event.Fail != "" {
 		f.fail(now, f.event.Fail, false)
 		return
@@ -97,6 +136,12 @@ func (f *fault) text(undone bool) string {
 		return e.Fail + e.Recover + " works again"
 	case e.Fail != "":
 		return e.Fail + " fails"
+	case f.lose != nil && undone:
+		return fmt.Sprintf("link %s loses no more %s", e.Link, e.Lose)
+	case f.lose != nil && e.Count > 1:
+		return fmt.Sprintf("link %s loses the next %d %s", e.Link, e.Count, e.Lose)
+	case f.lose != nil:
+		return fmt.Sprintf("link %s loses the next %s", e.Link, e.Lose)
 	case undone:
 		return "link " + e.Link + " is as before"
 	}

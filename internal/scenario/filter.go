@@ -87,6 +87,14 @@ var phrases = []struct {
 	{"neighbor solicitation", isICMPv6(wire.ICMPv6NeighborSolicitation)},
 	{"neighbor advertisement", isICMPv6(wire.ICMPv6NeighborAdvertisement)},
 	{"udp", func(p *packet) bool { return p.isIP && p.protocol == wire.ProtocolUDP }},
+	{"tcp syn ack", hasFlags(wire.TCPSyn|wire.TCPAck, 0)},
+	{"tcp syn", hasFlags(wire.TCPSyn, wire.TCPAck)},
+	{"tcp fin", hasFlags(wire.TCPFin, 0)},
+	{"tcp rst", hasFlags(wire.TCPRst, 0)},
+	{"tcp data", func(p *packet) bool { return p.tcpData }},
+	{"tcp ack", func(p *packet) bool { // nothing but one
+		return p.hasTCP && !p.tcpData && p.tcpFlags&(wire.TCPAck|wire.TCPSyn|wire.TCPFin|wire.TCPRst) == wire.TCPAck
+	}},
 	{"tcp", func(p *packet) bool { return p.isIP && p.protocol == wire.ProtocolTCP }},
 	{"ipv4", func(p *packet) bool { return p.kind == wire.TypeIPv4 }},
 	{"ipv6", func(p *packet) bool { return p.kind == wire.TypeIPv6 }},
@@ -95,6 +103,11 @@ var phrases = []struct {
 	{"multicast", func(p *packet) bool { return p.dstMAC.IsMulticast() && p.dstMAC != wire.Broadcast }},
 	{"unicast", func(p *packet) bool { return len(p.frame) > 0 && !p.dstMAC.IsMulticast() }},
 	{"fragment", func(p *packet) bool { return p.fragment }},
+}
+
+// hasFlags matches segments with all of some flags and none of others.
+func hasFlags(all, none wire.TCPFlags) term {
+	return func(p *packet) bool { return p.hasTCP && p.tcpFlags&(all|none) == all }
 }
 
 func isEchoRequest(p *packet) bool { request, _ := p.echo(); return request }

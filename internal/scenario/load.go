@@ -22,6 +22,8 @@ type loadPlan struct {
 	name     string // of a node, or an address
 	port     uint16
 	ping     bool
+	tcp      bool
+	total    int64        // bytes of tcp; 0: as many as duration allows
 	interval sim.Duration // mean time between packets of one source
 	size     int
 	duration sim.Duration // 0: to the lab's end
@@ -37,30 +39,32 @@ const (
 // load judges an item's load.
 func (s *Scenario) load(found *diag.List, it *item) {
 	l := it.Run.Load
-	p := &loadPlan{target: l.UDP + l.Ping, ping: l.Ping != "", interval: loadIntervalDefault, size: int(l.Size), duration: l.For, poisson: l.Poisson}
+	p := &loadPlan{target: l.UDP + l.TCP + l.Ping, tcp: l.TCP != "", ping: l.Ping != "", interval: loadIntervalDefault, size: int(l.Size), duration: l.For, poisson: l.Poisson}
 	it.load = p
 	if l.Rate > 0 {
 		p.interval = max(sim.Duration(1e9/float64(l.Rate)), 1)
 	}
-	if p.size == 0 {
+	if p.tcp {
+		p.size, p.total = 0, int64(l.Size)
+	} else if p.size == 0 {
 		p.size = loadSizeDefault
 	}
 	if p.duration == 0 {
 		p.duration = it.Run.For
 	}
-	if p.duration == 0 && s.lab.Duration == 0 {
+	if p.duration == 0 && s.lab.Duration == 0 && p.total == 0 {
 		found.Errorf(l.Pos, "a load without an end: give it `for`, or the lab `duration`")
 	}
 	p.name = p.target
 	if !p.ping {
 		host, port, err := net.SplitHostPort(p.target)
 		if err != nil {
-			found.Errorf(l.Pos, "udp: %q is not node:port", p.target)
+			found.Errorf(l.Pos, "%q is not node:port", p.target)
 			return
 		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
-			found.Errorf(l.Pos, "udp: %q is not a port: want a number from 1 to 65535", port)
+			found.Errorf(l.Pos, "%q is not a port: want a number from 1 to 65535", port)
 		}
 		p.name, p.port = host, uint16(n)
 	}
@@ -80,6 +84,7 @@ type loadResult struct {
 	sent, received, failed uint64
 	rtt                    histogram
 	problem                string // the first error
+	transfers              []*transfer
 	payload                []byte // shared: the kernel sends one packet at a time
 }
 
@@ -290,11 +295,21 @@ func (s *source) close() {
 
 // describe says what the load does.
 func (l *loadPlan) describe() string {
+	var b strings.Builder
+	if l.tcp {
+		fmt.Fprintf(&b, "tcp to %s", l.target)
+		if l.total > 0 {
+			fmt.Fprintf(&b, ", %d bytes", l.total)
+		}
+		if l.duration > 0 {
+			fmt.Fprintf(&b, ", for %s", seconds(l.duration))
+		}
+		return b.String()
+	}
 	what := "udp"
 	if l.ping {
 		what = "ping"
 	}
-	var b strings.Builder
 	fmt.Fprintf(&b, "%s to %s, %d bytes, every %s", what, l.target, l.size, seconds(l.interval))
 	if l.poisson {
 		b.WriteString(" on average (poisson)")

@@ -23,6 +23,9 @@ type packet struct {
 	// What the IP packet carries.
 	hasPorts         bool
 	srcPort, dstPort uint16
+	hasTCP           bool
+	tcpFlags         wire.TCPFlags
+	tcpData          bool // it carries some
 	hasICMP          bool
 	icmpType         uint8
 	icmpCode         uint8
@@ -101,6 +104,11 @@ func (p *packet) readUpper(b []byte) {
 		if len(b) >= wire.UDPLen { // both begin with the ports
 			u := wire.UDP(b)
 			p.hasPorts, p.srcPort, p.dstPort = true, u.SrcPort(), u.DstPort()
+		}
+		if p.protocol == wire.ProtocolTCP {
+			if t, err := wire.ParseTCP(b); err == nil {
+				p.hasTCP, p.tcpFlags, p.tcpData = true, t.Flags(), len(t.Payload()) > 0
+			}
 		}
 	case wire.ProtocolICMP:
 		if m, err := wire.ParseICMP(b); err == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hopyard/hopyard/internal/lab"
+	"github.com/hopyard/hopyard/internal/link"
 	"github.com/hopyard/hopyard/internal/sim"
 )
 
@@ -58,6 +59,8 @@ type player struct {
 	settle  sim.Timer
 	last    sim.Timer // holds the run until its end, where that is known
 
+	losing map[*link.Link][]*fault // events that choose packets to lose
+
 	started error // what went wrong before the first event
 	report  *Report
 }
@@ -76,7 +79,7 @@ func (p *player) note(now sim.Time, name, text string) {
 // it watches where there is one, and returns what came of it. With an error the
 // report is nil or, if the run was stopped, of what happened until then.
 func (s *Scenario) Play(ctx context.Context, n *lab.Network, o Options) (*Report, error) {
-	p := &player{Scenario: s, network: n, origin: n.Kernel.NewOrigin("scenario"), counter: newCounter(s.questions), flows: newFlows(s.plan)}
+	p := &player{Scenario: s, network: n, origin: n.Kernel.NewOrigin("scenario"), counter: newCounter(s.questions), flows: newFlows(s.plan), losing: map[*link.Link][]*fault{}}
 	if n.Recorder != nil {
 		n.Recorder.Attach(p.counter)
 		n.Recorder.Attach(p.flows)
@@ -153,7 +156,11 @@ func (p *player) setUp(until sim.Time) {
 		if it.load != nil {
 			r := &loadResult{}
 			p.loads, p.commands = append(p.loads, r), append(p.commands, nil)
-			p.startLoad(it, r)
+			if it.load.tcp {
+				p.startTransfers(it, r)
+			} else {
+				p.startLoad(it, r)
+			}
 			continue
 		}
 		r := &commandResult{}
@@ -166,7 +173,7 @@ func (p *player) setUp(until sim.Time) {
 		}
 	}
 	for i := range p.lab.Events {
-		f := &fault{player: p, event: &p.lab.Events[i]}
+		f := &fault{player: p, event: &p.lab.Events[i], lose: p.losses[i]}
 		f.timer.Init(f)
 		p.open++
 		p.origin.Set(&f.timer, sim.Time(f.event.At))

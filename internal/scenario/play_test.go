@@ -179,7 +179,7 @@ func TestCompileErrors(t *testing.T) {
 		{`run: [{ node: h1, cmd: "pong h2" }]`, "pong: command not found; did you mean ping?"},
 		{`run: [{ node: h1, cmd: "true", every: 1s }]`, "`every` without an end: give the item `for`, or the lab `duration`"},
 		{`run: [{ node: h1, load: { udp: "h2:7" } }]`, "a load without an end: give it `for`, or the lab `duration`"},
-		{`run: [{ node: h1, load: { udp: "h2:seven", for: 1s } }]`, `udp: "seven" is not a port: want a number from 1 to 65535`},
+		{`run: [{ node: h1, load: { udp: "h2:seven", for: 1s } }]`, `"seven" is not a port: want a number from 1 to 65535`},
 		{`run: [{ node: h1, load: { ping: sw, for: 1s } }]`, `"sw" is a switch and has no address to send to`},
 	}
 	for _, test := range tests {

@@ -87,8 +87,20 @@ type LoadReport struct {
 	P99      sim.Duration `json:"rtt_p99_ns"`
 	Max      sim.Duration `json:"rtt_max_ns"`
 
+	TCP *TransferReport `json:"tcp,omitempty"` // of a tcp load; then the numbers above are 0
+
 	title string
 	timed bool
+}
+
+// TransferReport is what came of a tcp load, of all its connections.
+type TransferReport struct {
+	Bytes       int          `json:"bytes_acked"`
+	Took        sim.Duration `json:"took_ns"`
+	Goodput     float64      `json:"goodput_bits_per_second"`
+	Retransmits int          `json:"segments_retransmitted"`
+	RTTMin      sim.Duration `json:"rtt_min_ns"`
+	CwndMax     int          `json:"cwnd_max_segments"`
 }
 
 // EventReport is something that went wrong or was mended.
@@ -171,7 +183,7 @@ func (p *player) newReport() *Report {
 	r.Totals.Time, r.Totals.Events = now, p.network.Kernel.Events()
 	for i, it := range p.items {
 		if p.loads[i] != nil {
-			r.Loads = append(r.Loads, p.loads[i].report(it))
+			r.Loads = append(r.Loads, p.loads[i].report(it, now))
 			continue
 		}
 		run := p.commands[i].report(it, now)
@@ -234,7 +246,15 @@ func (c *commandResult) report(it *item, now sim.Time) RunReport {
 	return r
 }
 
-func (l *loadResult) report(it *item) LoadReport {
+func (l *loadResult) report(it *item, now sim.Time) LoadReport {
+	if it.load.tcp {
+		v := l.tcpValue(now)
+		return LoadReport{
+			Name: it.Name, Node: it.Node, Load: it.load.describe(), At: it.At, Sources: l.sources,
+			Errors: uint64(v.Errors), Problem: v.Error, title: it.title(),
+			TCP: &TransferReport{v.Bytes, v.Took, v.Goodput, v.Retransmits, v.RTTMin, v.CwndMax},
+		}
+	}
 	v := l.value()
 	return LoadReport{
 		Name: it.Name, Node: it.Node, Load: it.load.describe(), At: it.At, Sources: l.sources,

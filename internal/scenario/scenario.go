@@ -19,6 +19,7 @@ type Scenario struct {
 	plan *lab.Plan
 
 	items     []*item
+	losses    []*filter // by event; nil for one that is no `lose`
 	checks    []*check
 	questions []*question
 	asked     map[questionKey]int
@@ -37,6 +38,9 @@ func Compile(l *lab.Lab, plan *lab.Plan) (*Scenario, error) {
 	for i := range s.lab.Events {
 		s.tooLate(&found, s.lab.Events[i].Pos, "the event", lab.Run{At: s.lab.Events[i].At})
 	}
+	for i := range s.lab.Events {
+		s.losses = append(s.losses, s.loss(&found, &s.lab.Events[i]))
+	}
 	r := &checkReader{Scenario: s}
 	for i := range s.lab.Validate {
 		r.read(&s.lab.Validate[i])
@@ -49,6 +53,20 @@ func Compile(l *lab.Lab, plan *lab.Plan) (*Scenario, error) {
 	}
 	s.warnings = found
 	return s, nil
+}
+
+// loss compiles the words of an event that chooses packets to lose, nil for
+// another event.
+func (s *Scenario) loss(found *diag.List, e *lab.Event) *filter {
+	if e.Lose == "" {
+		return nil
+	}
+	f, err := newFilter(s.plan, e.Lose, false)
+	if err != nil {
+		found.Errorf(e.Pos, "lose %q: %s", e.Lose, err.Error())
+		return nil
+	}
+	return f
 }
 
 // Warnings are what is probably not meant as it is written.

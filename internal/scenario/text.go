@@ -193,6 +193,10 @@ func (w *writer) loads() {
 	for i := range w.Loads {
 		l := &w.Loads[i]
 		fmt.Fprintf(w, "  %s%s%s from %s on %s: %s\n", w.head, l.title, w.off, seconds(l.At), l.Node, l.Load)
+		if l.TCP != nil {
+			w.transfer(l)
+			continue
+		}
 		fmt.Fprintf(w, "       %s sent %s, %s answered (%s)", count(l.Sources, "source"), count(l.Sent, "packet"), grouped(l.Received), percent(l.Received, l.Sent))
 		if l.Errors > 0 {
 			fmt.Fprintf(w, ", %s%s%s (first: %s)", w.bad, count(l.Errors, "error"), w.off, l.Problem)
@@ -204,6 +208,16 @@ func (w *writer) loads() {
 		}
 	}
 	fmt.Fprintln(w)
+}
+
+func (w *writer) transfer(l *LoadReport) {
+	t := l.TCP
+	fmt.Fprintf(w, "       %s: %s bytes arrived in %s, %s", count(l.Sources, "connection"), grouped(uint64(t.Bytes)), seconds(t.Took), rate(int64(t.Goodput)))
+	fmt.Fprintf(w, "; %s sent again", count(t.Retransmits, "segment"))
+	if l.Errors > 0 {
+		fmt.Fprintf(w, ", %s%s%s (first: %s)", w.bad, count(l.Errors, "error"), w.off, l.Problem)
+	}
+	fmt.Fprintf(w, "\n       shortest round trip %s, largest congestion window %s\n", seconds(t.RTTMin), count(t.CwndMax, "segment"))
 }
 
 func (w *writer) events() {

@@ -296,6 +296,7 @@ type demux struct {
 	udp      []boundUDP // by port; of one port the latest bound first
 	sniffers *sniffers  // nil until there is one
 	tcp      *tcpLayer  // nil until needed
+	onTCP    []func()   // run when tcp is made
 }
 
 // sniffers are the sockets that get copies of what goes by.

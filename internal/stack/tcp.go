@@ -58,8 +58,25 @@ func (s *Stack) tcp() *tcpLayer {
 		t := &tcpLayer{stack: s, ports: map[uint16]*portUse{}, ipv4: map[flowIPv4]*TCP{}}
 		t.machine = tcp.NewMachine(s.sysctl.TCP, t, s.seed, s.name)
 		d.tcp = t
+		waiting := d.onTCP
+		d.onTCP = nil
+		for _, start := range waiting {
+			start()
+		}
 	}
 	return d.tcp
+}
+
+// WhenTCP has start run when the machine's TCP is first used, by a segment that
+// comes or a socket that is opened: a service that nobody asks for costs a machine
+// nothing but that.
+func (s *Stack) WhenTCP(start func()) {
+	d := s.demuxTable()
+	if d.tcp != nil {
+		start()
+		return
+	}
+	d.onTCP = append(d.onTCP, start)
 }
 
 // TCPStats are the machine's counters of TCP, nil where it has none yet.
@@ -73,10 +90,10 @@ func (s *Stack) TCPStats() *tcp.Stats {
 // TCPSockets lists listeners, then connections, orphans and those in TIME-WAIT
 // included, each by local and remote end.
 func (s *Stack) TCPSockets() []*TCP {
-	if s.ports == nil || s.ports.tcp == nil {
+	if s.ports == nil {
 		return nil
 	}
-	t := s.ports.tcp
+	t := s.tcp()
 	all := make([]*TCP, 0, len(t.ipv4)+len(t.ipv6))
 	for _, c := range t.ipv4 { // any order: sorted below
 		all = append(all, c)
