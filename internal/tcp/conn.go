@@ -301,10 +301,10 @@ func (c *Conn) CloseWrite(now sim.Time) error {
 }
 
 // leave is RFC 9293 3.10.4: the state after CLOSE. It reports whether a FIN goes
-// out.
+// out now: in SYN-RECEIVED it waits until the connection stands.
 func (c *Conn) leave() bool {
 	switch c.state {
-	case SynReceived, Established:
+	case Established:
 		c.state = FinWait1
 		return true
 	case CloseWait:

@@ -314,9 +314,6 @@ func (c *Conn) sendFin(now sim.Time) {
 		return
 	}
 	c.fin, c.finSeq = true, c.writeEnd
-	if c.state == SynReceived {
-		return
-	}
 	c.transmitNew(now, holdNothing, false)
 	c.armProbe(now)
 }

@@ -19,6 +19,7 @@ type pair struct {
 	ends     [2]*end
 	flying   []flying
 	sent     int
+	sentMax  int // more are a storm; 0: no limit
 	trace    []string
 	traceOff bool
 	pool     wire.Pool
@@ -64,6 +65,9 @@ func (e *end) Frame(n int) *wire.Frame { return e.p.pool.Get(n) }
 func (e *end) Transmit(now sim.Time, r *Route, f *wire.Frame) error {
 	p := e.p
 	p.sent++
+	if p.sentMax > 0 && p.sent > p.sentMax {
+		p.t.Fatalf("%d segments and no end, the last %s", p.sent, e.describe(now, f.Bytes(), false))
+	}
 	s, err := wire.ParseTCP(f.Bytes())
 	if err != nil || !s.ChecksumOK(r.Local.Addr(), r.Remote.Addr()) {
 		p.t.Errorf("%s sends a segment that is wrong: %v", e.name, err)
