@@ -404,7 +404,7 @@ func (c *Conn) checkSpace(now sim.Time) {
 	if c.inFlight() < c.cwnd {
 		c.expandSendBuffer()
 	}
-	if c.sndbuf-c.queued() >= c.queued()/2 {
+	if c.sndbuf-c.queued() >= c.queued()/2 && c.notSent() < c.notsentLowat() {
 		c.full = false
 		c.notify(now)
 	}

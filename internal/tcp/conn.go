@@ -216,7 +216,7 @@ func (c *Conn) Write(now sim.Time, b []byte, more bool) (int, error) {
 		return 0, nil
 	}
 	n := min(c.Room(), len(b))
-	if n < len(b) {
+	if n < len(b) || n == c.Room() {
 		c.full = true // until a third is free again
 	}
 	if n == 0 {

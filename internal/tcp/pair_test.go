@@ -298,3 +298,27 @@ func TestTransferUnderLoss(t *testing.T) {
 		}
 	}
 }
+
+// A writer that fills the buffer to the last byte hears of room again, and so does
+// one that TCP_NOTSENT_LOWAT holds back.
+func TestWriterHearsOfRoom(t *testing.T) {
+	for _, o := range []Options{{SendBuffer: 64 << 10}, {NotsentLowat: 16 << 10}} {
+		p := newPair(t)
+		p.traceOff = true
+		p.listen(Options{})
+		heard := 0
+		c := p.dial(o)
+		p.run(1e9, nil)
+		c.Notify = func(sim.Time) { heard++ }
+		block := make([]byte, 16<<10)
+		for c.Writable() {
+			if n, err := c.Write(p.now, block, false); n != len(block) || err != nil {
+				break
+			}
+		}
+		p.run(5*1e9, nil)
+		if heard == 0 || !c.Writable() && p.ends[1].listener.Accept() == nil {
+			t.Errorf("%+v: the writer was not told of room", o)
+		}
+	}
+}
