@@ -1,6 +1,9 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 func (d *dissector) ipv4(start, end int) {
 	parse := ParseIPv4
@@ -58,11 +61,21 @@ func (l *layerWriter) ipv4Options(p IPv4) {
 			return
 		}
 		f := l.field("Option: "+o.Type.String(), fmt.Sprintf("type %d, %x", uint8(o.Type), o.Data), off, 0, 8*(len(b)-len(rest)))
-		for i := range o.Recorded() {
-			f.Note += o.Route(i).String() + " "
-		}
+		f.Note = o.words()
 		b = rest
 	}
+}
+
+// words say what an option carries, where that has a form.
+func (o IPv4Option) words() string {
+	var words []string
+	for i := range o.Recorded() {
+		words = append(words, o.Route(i).String())
+	}
+	if o.Type == IPv4OptionRouterAlert && len(o.Data) == 2 {
+		words = append(words, "routers look at this packet") // RFC 2113
+	}
+	return strings.Join(words, " ")
 }
 
 func (d *dissector) ipv6(start, end int) {
@@ -126,90 +139,32 @@ func (d *dissector) extensions(next Protocol, start, end int) {
 			}
 		} else {
 			l.dec("Hdr Ext Len", 1, 0, 8).Note = fmt.Sprintf("%d bytes", size)
-			l.bytes("Options and Data", 2, size-2)
+			if next == ProtocolRouting {
+				l.dec("Routing Type", 2, 0, 8)
+				l.dec("Segments Left", 3, 0, 8)
+				l.bytes("Type-Specific Data", 4, size-4)
+			} else {
+				l.ipv6Options(2, size)
+			}
 		}
 		next, start = following, start+size
 	}
 }
 
-func (d *dissector) icmp(start, end int) {
-	m, err := ParseICMP(d.frame[start:end])
-	if err != nil {
-		d.rest("ICMP", 3, start, end, err.Error())
-		return
+// ipv6Options names the options between two places of an extension header.
+func (l *layerWriter) ipv6Options(from, to int) {
+	for b := l.at(0)[from:to]; len(b) > 0; {
+		at := to - len(b)
+		o, rest, ok := NextIPv6Option(b)
+		if !ok {
+			l.bytes("Malformed Option", at, len(b))
+			l.Problem = "malformed IPv6 option"
+			return
+		}
+		f := l.field("Option: "+o.Type.String(), fmt.Sprintf("type %d, %x", uint8(o.Type), o.Data), at, 0, 8*(len(b)-len(rest)))
+		if o.Type == IPv6OptionRouterAlert && len(o.Data) == 2 && o.Data[0] == 0 {
+			f.Note = map[byte]string{0: "multicast listener discovery", 1: "RSVP", 2: "active networks"}[o.Data[1]] // RFC 2711 2.1
+		}
+		b = rest
 	}
-	tail := end
-	if m.IsError() {
-		tail = start + ICMPLen
-	}
-	l := d.layer("ICMP", 3, start, tail)
-	l.Summary = fmt.Sprintf("ICMP type %d code %d", m.Type(), m.Code())
-	l.dec("Type", 0, 0, 8)
-	l.dec("Code", 1, 0, 8)
-	l.checksum(2, m.ChecksumOK)
-	switch m.Type() {
-	case ICMPEcho, ICMPEchoReply:
-		l.Summary = fmt.Sprintf("ICMP echo %s, id %d, seq %d", map[bool]string{true: "request", false: "reply"}[m.Type() == ICMPEcho], m.ID(), m.Seq())
-		l.dec("Identifier", 4, 0, 16)
-		l.dec("Sequence Number", 6, 0, 16)
-	case ICMPRedirect:
-		l.Summary = fmt.Sprintf("ICMP redirect: better router %s", m.Gateway())
-		l.ip("Gateway Internet Address", 4, 4)
-	case ICMPUnreachable:
-		l.Summary = fmt.Sprintf("ICMP destination unreachable, code %d", m.Code())
-		l.hex("Unused", 4, 0, 16)
-		l.dec("Next-Hop MTU", 6, 0, 16)
-	case ICMPTimeExceeded:
-		l.Summary = fmt.Sprintf("ICMP time exceeded, code %d", m.Code())
-		l.hex("Unused", 4, 0, 32)
-	default:
-		l.hex("Rest of Header", 4, 0, 32)
-	}
-	d.afterICMP(l, m.IsError(), start, end, d.ipv4)
-}
-
-// afterICMP adds an ICMP message's data, or the packet that an error quotes.
-// Nothing is quoted in a quoted packet: no error is sent about an error.
-func (d *dissector) afterICMP(l *layerWriter, isError bool, start, end int, ip func(start, end int)) {
-	if !isError {
-		l.bytes("Data", ICMPLen, end-start-ICMPLen)
-		return
-	}
-	if d.quoted {
-		d.rest("Data", 0, start+ICMPLen, end, "")
-		return
-	}
-	d.quoted = true
-	ip(start+ICMPLen, end)
-	d.quoted = false
-}
-
-func (d *dissector) icmpv6(start, end int) {
-	m, err := ParseICMPv6(d.frame[start:end])
-	if err != nil {
-		d.rest("ICMPv6", 3, start, end, err.Error())
-		return
-	}
-	tail := end
-	if m.IsError() {
-		tail = start + ICMPLen
-	}
-	l := d.layer("ICMPv6", 3, start, tail)
-	l.Summary = fmt.Sprintf("ICMPv6 type %d code %d", m.Type(), m.Code())
-	l.dec("Type", 0, 0, 8)
-	l.dec("Code", 1, 0, 8)
-	src, dst := d.src, d.dst
-	l.checksum(2, func() bool { return m.ChecksumOK(src, dst) })
-	switch m.Type() {
-	case ICMPv6Echo, ICMPv6EchoReply:
-		l.Summary = fmt.Sprintf("ICMPv6 echo %s, id %d, seq %d", map[bool]string{true: "request", false: "reply"}[m.Type() == ICMPv6Echo], m.ID(), m.Seq())
-		l.dec("Identifier", 4, 0, 16)
-		l.dec("Sequence Number", 6, 0, 16)
-	case ICMPv6PacketTooBig:
-		l.Summary = fmt.Sprintf("ICMPv6 packet too big, MTU %d", m.MTU())
-		l.dec("MTU", 4, 0, 32)
-	default:
-		l.hex("Rest of Header", 4, 0, 32)
-	}
-	d.afterICMP(l, m.IsError(), start, end, d.ipv6)
 }
