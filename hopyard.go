@@ -96,6 +96,9 @@ type RunOptions struct {
 	// Explain, if not nil, is told every packet as it passes.
 	Explain *Explainer
 
+	// Ladder, if not nil, gathers the TCP segments.
+	Ladder *Ladder
+
 	// Progress, if not nil, is called by another goroutine about five times a
 	// second of wall time, from the first second on.
 	Progress func(Progress)
@@ -129,6 +132,9 @@ func (l *Lab) Run(ctx context.Context, o RunOptions) (report *Report, err error)
 	if o.Explain != nil {
 		rec.Attach(&explainSink{Explainer: o.Explain})
 	}
+	if o.Ladder != nil {
+		rec.Attach(o.Ladder)
+	}
 	report, err = l.scenario.Play(ctx, network, scenario.Options{Live: o.Live, Until: sim.Time(o.Until), Progress: o.Progress})
 	return report, errors.Join(err, rec.Close())
 }
@@ -161,6 +167,9 @@ func (l *Lab) ends(chosen []string) ([]string, error) {
 	}
 	return ends, nil
 }
+
+// Ladder draws TCP connections as ladders between their ends.
+type Ladder = explain.Ladder
 
 // Explainer tells packets one by one, layer by layer.
 type Explainer = explain.Writer

@@ -39,12 +39,15 @@ func newRun() *cobra.Command {
 			if !noProgress && !quiet && isTerminal(stderr) {
 				o.Progress = drawProgress(stderr)
 			}
+			if !asJSON && !quiet {
+				o.Ladder = &hopyard.Ladder{SegmentsMax: ladderMax}
+			}
 			report, err := l.Run(cmd.Context(), o)
 			if o.Progress != nil {
 				fmt.Fprint(stderr, "\r\x1b[K")
 			}
 			if report != nil && !quiet {
-				err = errors.Join(err, printReport(cmd, report, asJSON))
+				err = errors.Join(err, printReport(cmd, report, asJSON, o.Ladder))
 			}
 			switch {
 			case errors.Is(err, sim.ErrStopped):
@@ -69,12 +72,23 @@ func newRun() *cobra.Command {
 	return cmd
 }
 
-func printReport(cmd *cobra.Command, report *hopyard.Report, asJSON bool) error {
+// ladderMax is up to how many TCP segments a run draws them all: more than fits
+// a screen is for hopyard explain --ladder.
+const ladderMax = 40
+
+func printReport(cmd *cobra.Command, report *hopyard.Report, asJSON bool, ladder *hopyard.Ladder) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
 		return e.Encode(report)
+	}
+	var drawn strings.Builder
+	if err := ladder.Write(&drawn); err != nil {
+		return err
+	}
+	if drawn.Len() > 0 {
+		fmt.Fprintln(out, drawn.String())
 	}
 	return report.Text(out, width(out), colourOn(cmd, out))
 }
