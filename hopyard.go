@@ -99,6 +99,9 @@ type RunOptions struct {
 	// Ladder, if not nil, gathers the TCP segments.
 	Ladder *Ladder
 
+	// Sample has the connections of tcp loads sampled for PlotText and PlotSVG.
+	Sample bool
+
 	// Progress, if not nil, is called by another goroutine about five times a
 	// second of wall time, from the first second on.
 	Progress func(Progress)
@@ -135,7 +138,7 @@ func (l *Lab) Run(ctx context.Context, o RunOptions) (report *Report, err error)
 	if o.Ladder != nil {
 		rec.Attach(o.Ladder)
 	}
-	report, err = l.scenario.Play(ctx, network, scenario.Options{Live: o.Live, Until: sim.Time(o.Until), Progress: o.Progress})
+	report, err = l.scenario.Play(ctx, network, scenario.Options{Live: o.Live, Until: sim.Time(o.Until), Progress: o.Progress, Sample: o.Sample})
 	return report, errors.Join(err, rec.Close())
 }
 

@@ -92,7 +92,7 @@ Exit status: 0 all is well; 1 the lab ran and something it expects did not hold;
 		}
 		return nil
 	}
-	root.AddCommand(newRun(), newValidate(), newShow(), newExplain(), newIP(), newNew(), newDoctor(), newVersion())
+	root.AddCommand(newRun(), newValidate(), newPlot(), newShow(), newExplain(), newIP(), newNew(), newDoctor(), newVersion())
 	return root
 }
 

@@ -18,6 +18,10 @@ type Options struct {
 	// Progress, if not nil, is called by another goroutine about five times a
 	// second of wall time, from the first second on.
 	Progress func(Progress)
+
+	// Sample has the connections of tcp loads sampled, for Report.Series. It changes
+	// nothing of what happens.
+	Sample bool
 }
 
 // Progress is how far a run has come.
@@ -59,7 +63,8 @@ type player struct {
 	settle  sim.Timer
 	last    sim.Timer // holds the run until its end, where that is known
 
-	losing map[*link.Link][]*fault // events that choose packets to lose
+	sampling bool
+	losing   map[*link.Link][]*fault // events that choose packets to lose
 
 	started error // what went wrong before the first event
 	report  *Report
@@ -79,7 +84,7 @@ func (p *player) note(now sim.Time, name, text string) {
 // it watches where there is one, and returns what came of it. With an error the
 // report is nil or, if the run was stopped, of what happened until then.
 func (s *Scenario) Play(ctx context.Context, n *lab.Network, o Options) (*Report, error) {
-	p := &player{Scenario: s, network: n, origin: n.Kernel.NewOrigin("scenario"), counter: newCounter(s.questions), flows: newFlows(s.plan), losing: map[*link.Link][]*fault{}}
+	p := &player{Scenario: s, network: n, origin: n.Kernel.NewOrigin("scenario"), counter: newCounter(s.questions), flows: newFlows(s.plan), losing: map[*link.Link][]*fault{}, sampling: o.Sample}
 	if n.Recorder != nil {
 		n.Recorder.Attach(p.counter)
 		n.Recorder.Attach(p.flows)

@@ -37,6 +37,8 @@ type Report struct {
 	Totals      Totals `json:"totals"`
 	Fingerprint string `json:"fingerprint,omitempty"`
 
+	Series []Series `json:"-"` // of tcp loads, where Options.Sample asked
+
 	Wall time.Duration `json:"-"` // how long it took; no two runs are alike in it
 }
 
@@ -202,6 +204,7 @@ func (p *player) newReport() *Report {
 	if rec := p.network.Recorder; rec != nil {
 		p.recorded(r, rec)
 	}
+	r.Series = p.series()
 	return r
 }
 

@@ -30,6 +30,7 @@ type transfer struct {
 	err     error
 	info    tcp.Info // when it ended
 	cwndMax int
+	samples *sampler // nil where nobody asked
 }
 
 // zeros is what transfers send.
@@ -57,6 +58,9 @@ func (t *transfer) Fire(now sim.Time) {
 		if err := t.open(now); err != nil {
 			t.finish(now, err)
 			return
+		}
+		if t.player.sampling {
+			t.sample(now)
 		}
 		if t.end != sim.Never {
 			t.player.origin.Set(&t.timer, t.end)
@@ -129,6 +133,9 @@ func (t *transfer) finish(now sim.Time, err error) {
 	}
 	t.done, t.ended, t.err = true, now, err
 	t.player.origin.Stop(&t.timer)
+	if t.samples != nil {
+		t.player.origin.Stop(&t.samples.timer)
+	}
 	if t.tcp != nil {
 		if c := t.tcp.Conn(); c != nil {
 			t.info = c.Info(now)

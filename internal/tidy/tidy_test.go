@@ -35,7 +35,7 @@ var layers = [][]string{
 	{"app/*", "node"},
 	{"lab", "shell"},
 	{"scenario"},
-	{"sweep", "guide", "view", "explain", "doctor", "judge"},
+	{"sweep", "guide", "view", "explain", "plot", "doctor", "judge"},
 }
 
 // only narrows a package to less than its layer would allow.
