@@ -40,8 +40,13 @@ type Writer struct {
 	Out    io.Writer
 	Mode   Mode
 	Filter Filter
+
 	number int
+	hinted map[string]bool // each hint is given once
 }
+
+// ways say how a frame and a port met.
+var ways = map[record.Kind]string{record.Sent: "outbound at", record.Received: "inbound at", record.Dropped: "dropped at"}
 
 // Event writes one event, if the filter takes it.
 func (w *Writer) Event(e record.Event, place record.Place) error {
@@ -84,7 +89,7 @@ func headline(layers []wire.Layer) string {
 var layerNames = map[int]string{2: "L2 data link", 3: "L3 network", 4: "L4 transport", 7: "L5/L6/L7 application", 0: "data"}
 
 func (w *Writer) block(b *strings.Builder, e record.Event, place record.Place, layers []wire.Layer) {
-	fmt.Fprintf(b, "  L1 physical: %d bytes on %s%s\n", len(e.Data), place, onWire(len(e.Data), place.RateBitsPerSecond))
+	fmt.Fprintf(b, "  L1 physical: %s %s, %d bytes%s\n", ways[e.Kind], place, len(e.Data), onWire(len(e.Data), place.RateBitsPerSecond))
 	for _, l := range layers {
 		name := layerNames[l.OSI]
 		if l.Quoted {
@@ -94,7 +99,7 @@ func (w *Writer) block(b *strings.Builder, e record.Event, place record.Place, l
 		if l.Problem != "" {
 			fmt.Fprintf(b, "    problem: %s\n", l.Problem)
 		}
-		if hint := hintFor(l); hint != "" {
+		if hint := w.hint(l); hint != "" {
 			fmt.Fprintf(b, "    hint: %s\n", hint)
 		}
 		if l.OSI == 7 {
@@ -115,7 +120,18 @@ func onWire(bytes int, rate int64) string {
 		return ""
 	}
 	bits := 8 * (max(bytes, wire.EthernetMinLen) + wire.EthernetOverhead)
-	return fmt.Sprintf(", %.2f us on the wire at %g Mbit/s", float64(bits)*1e6/float64(rate), float64(rate)/1e6)
+	return fmt.Sprintf(", %.2f us on the wire at %s", float64(bits)*1e6/float64(rate), bitRate(rate))
+}
+
+// bitRate is a rate as people say it.
+func bitRate(rate int64) string {
+	switch {
+	case rate >= 1e9:
+		return fmt.Sprintf("%g Gbit/s", float64(rate)/1e9)
+	case rate >= 1e6:
+		return fmt.Sprintf("%g Mbit/s", float64(rate)/1e6)
+	}
+	return fmt.Sprintf("%g kbit/s", float64(rate)/1e3)
 }
 
 func writeFields(b *strings.Builder, l wire.Layer) {
@@ -128,16 +144,6 @@ func writeFields(b *strings.Builder, l wire.Layer) {
 	}
 }
 
-func hintFor(l wire.Layer) string {
-	switch {
-	case strings.HasPrefix(l.Summary, "ARP request"):
-		return "a question to the LAN: every station reads a broadcast, only the owner of the address answers"
-	case strings.HasPrefix(l.Summary, "ICMP time exceeded, code 0"):
-		return "a router took the TTL to 0, dropped the packet and says so; traceroute lives on this"
-	}
-	return ""
-}
-
 func (f Filter) takes(number int, place record.Place, layers []wire.Layer) bool {
 	if f.Number != 0 && f.Number != number || f.Place != "" && f.Place != place.Node && f.Place != place.String() {
 		return false
@@ -146,25 +152,68 @@ func (f Filter) takes(number int, place record.Place, layers []wire.Layer) bool 
 	for _, l := range layers {
 		protocol = protocol || strings.EqualFold(l.Name, f.Protocol)
 		for _, field := range l.Fields {
-			host = host || field.Value == f.Host
+			host = host || field.Value == f.Host && isEnd(field.Name)
 		}
 	}
 	return protocol && host
 }
 
+// isEnd reports whether a field names who sent a packet or who is to get it.
+func isEnd(name string) bool {
+	for _, word := range []string{"Source", "Destination", "Sender", "Target"} {
+		if strings.HasPrefix(name, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// The JSON form of an event.
+type (
+	jsonEvent struct {
+		Number int         `json:"number"`
+		Nanos  int64       `json:"ns"`
+		Place  string      `json:"place"`
+		Kind   string      `json:"kind"`
+		Why    string      `json:"why,omitempty"`
+		Packet uint64      `json:"packet"`
+		Bytes  int         `json:"bytes"`
+		Layers []jsonLayer `json:"layers"`
+	}
+	jsonLayer struct {
+		Name    string      `json:"name"`
+		OSI     int         `json:"osi"`
+		Start   int         `json:"start"`
+		End     int         `json:"end"`
+		Summary string      `json:"summary"`
+		Problem string      `json:"problem,omitempty"`
+		Quoted  bool        `json:"quoted,omitempty"`
+		Fields  []jsonField `json:"fields"`
+	}
+	jsonField struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+		Note  string `json:"note,omitempty"`
+		Byte  int    `json:"byte"`
+		Bit   int    `json:"bit"`
+		Bits  int    `json:"bits"`
+	}
+)
+
 func (w *Writer) json(e record.Event, place record.Place, layers []wire.Layer) error {
-	line := struct {
-		Number int          `json:"number"`
-		Nanos  int64        `json:"ns"`
-		Place  string       `json:"place"`
-		Kind   string       `json:"kind"`
-		Why    string       `json:"why,omitempty"`
-		Packet uint64       `json:"packet"`
-		Bytes  int          `json:"bytes"`
-		Layers []wire.Layer `json:"layers"`
-	}{w.number, int64(e.At), place.String(), e.Kind.String(), "", e.Packet, len(e.Data), layers}
+	line := jsonEvent{
+		Number: w.number, Nanos: int64(e.At), Place: place.String(), Kind: e.Kind.String(), Packet: e.Packet, Bytes: len(e.Data),
+		Layers: make([]jsonLayer, 0, len(layers)),
+	}
 	if e.Kind == record.Dropped {
 		line.Why = e.Why.String()
+	}
+	for _, l := range layers {
+		j := jsonLayer{Name: l.Name, OSI: l.OSI, Start: l.Start, End: l.End, Summary: l.Summary, Problem: l.Problem, Quoted: l.Quoted}
+		for _, f := range l.Fields {
+			j.Fields = append(j.Fields, jsonField(f))
+		}
+		line.Layers = append(line.Layers, j)
 	}
 	return json.NewEncoder(w.Out).Encode(line)
 }
