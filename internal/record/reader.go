@@ -143,9 +143,19 @@ func (c *Capture) learnPlaces(number int) error {
 			name = fmt.Sprintf("interface %d", i)
 		}
 		node, port, _ := strings.Cut(name, ":")
-		c.places = append(c.places, Place{Node: node, Port: port})
+		c.places = append(c.places, Place{Node: node, Port: port, RateBitsPerSecond: rateOf(about.Description)})
 	}
 	return nil
+}
+
+// rateOf finds the rate in what describe wrote; 0 in what another wrote.
+func rateOf(description string) (rate int64) {
+	if i := strings.LastIndex(description, ", "); i >= 0 {
+		if n, err := fmt.Sscanf(description[i+2:], "%d bit/s", &rate); n != 1 || err != nil {
+			return 0
+		}
+	}
+	return rate
 }
 
 // reason finds a drop reason among a packet's comments.

@@ -65,6 +65,9 @@ func TestCaptureReadsBackAsWritten(t *testing.T) {
 	if _, err := c.Next(); err != io.EOF {
 		t.Errorf("after the last event: %v, want EOF", err)
 	}
+	if rate := c.Places()[0].RateBitsPerSecond; rate != 1e9 {
+		t.Errorf("%d bit/s at h1:eth0, want 1e9", rate)
+	}
 }
 
 func TestTsharkFindsCapturesClean(t *testing.T) {
