@@ -1,0 +1,168 @@
+package gvisor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/hopyard/hopyard/internal/socket"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+)
+
+// conn is what both sides' connections can do.
+type conn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+const port = 7000
+
+func theirEnd() tcpip.FullAddress {
+	return tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFromSlice([]byte{10, 77, 1, 2}), Port: port}
+}
+
+func ourEnd() tcpip.FullAddress {
+	return tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFromSlice([]byte{10, 77, 1, 11}), Port: port}
+}
+
+// connect runs the two ends of one connection, which we or they open.
+func (p *peer) connect(weDial bool, ours, theirs func(c conn) error) {
+	p.t.Helper()
+	p.run(func(n *socket.Net) error {
+		c, err := ourConn(n, weDial)
+		if err != nil {
+			return err
+		}
+		return errors.Join(ours(c), c.Close())
+	}, func() error {
+		c, err := p.theirConn(weDial)
+		if err != nil {
+			return err
+		}
+		return errors.Join(theirs(c), c.Close())
+	})
+}
+
+func ourConn(n *socket.Net, dial bool) (*socket.TCPConn, error) {
+	if dial {
+		c, err := n.DialTCP(context.Background(), "tcp4", netip.AddrPort{}, netip.AddrPortFrom(netip.MustParseAddr(theirAddr), port))
+		return c, err
+	}
+	l, err := n.ListenTCP("tcp4", netip.AddrPortFrom(netip.IPv4Unspecified(), port), 0)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	return l.AcceptTCP()
+}
+
+func (p *peer) theirConn(weDial bool) (conn, error) {
+	if !weDial {
+		p.sleep(time.Millisecond) // until we listen
+		return gonet.DialTCP(p.stack, ourEnd(), ipv4.ProtocolNumber)
+	}
+	l, err := gonet.ListenTCP(p.stack, theirEnd(), ipv4.ProtocolNumber)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	c, err := l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return c.(*gonet.TCPConn), nil
+}
+
+// text is n bytes that do not repeat in the length of a segment; salt tells the
+// directions apart.
+func text(salt byte, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(uint32(i)*2654435761>>24) ^ salt
+	}
+	return b
+}
+
+// exchange sends one text, then a FIN, and meanwhile receives the other, then a
+// FIN.
+func exchange(c conn, send, receive []byte) error {
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(send)
+		sent <- errors.Join(err, c.CloseWrite())
+	}()
+	got, err := io.ReadAll(c)
+	if err == nil && !bytes.Equal(got, receive) {
+		err = fmt.Errorf("received %d bytes, which are not the %d that were sent", len(got), len(receive))
+	}
+	return errors.Join(<-sent, err)
+}
+
+// transfer plays an exchange and judges what ours did.
+func transfer(t *testing.T, s setting, weDial bool, up, down int) *peer {
+	t.Helper()
+	p := newPeer(t, s)
+	ours, theirs := text(1, up), text(2, down)
+	p.connect(weDial,
+		func(c conn) error {
+			start := time.Now()
+			defer func() { p.took = time.Since(start) }()
+			return exchange(c, ours, theirs)
+		},
+		func(c conn) error { return exchange(c, theirs, ours) })
+	if stats := p.ours(); p.lost() == 0 && stats.RetransSegs != 0 {
+		t.Errorf("nothing was lost, but ours sent %d of %d segments again", stats.RetransSegs, stats.OutSegs)
+	}
+	return p
+}
+
+// Texts arrive whole over each kind of path, in either direction and in both at
+// once, whoever opens the connection.
+func TestTransfers(t *testing.T) {
+	const size = 1 << 20
+	small := sysctls(`net.ipv4.tcp_rmem: "4096 16384 16384"`, `net.ipv4.tcp_wmem: "4096 16384 16384"`)
+	for _, loss := range []string{"0%", "1%", "5%"} {
+		for _, delay := range []string{"0ms", "5ms", "20ms"} {
+			for _, buffer := range []int{16 << 10, 0} {
+				for _, weDial := range []bool{true, false} {
+					for _, way := range []struct {
+						name     string
+						up, down int
+					}{{"up", size, 0}, {"down", 0, size}, {"both", size, size}} {
+						s := setting{link: fmt.Sprintf("rate: 1gbit, queue: 10000p, loss: %s, delay: %s", loss, delay), buffer: buffer}
+						if buffer > 0 {
+							s.sysctl = small
+						}
+						t.Run(fmt.Sprintf("loss=%s/delay=%s/buffer=%d/weDial=%t/%s", loss, delay, buffer, weDial, way.name), func(t *testing.T) {
+							p := transfer(t, s, weDial, way.up, way.down)
+							if loss == "5%" && p.lost() == 0 {
+								t.Error("the link lost nothing")
+							}
+							stats, total := p.ours(), 8*(way.up+way.down)
+							t.Logf("%.1f Mbit/s; %d frames lost; ours sent %d of %d segments again, gVisor %d", float64(total)/float64(p.took.Microseconds()),
+								p.lost(), stats.RetransSegs, stats.OutSegs, p.stack.Stats().TCP.Retransmits.Value())
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// The same settings give the same frames at the same instants, gVisor's too.
+func TestRunsRepeat(t *testing.T) {
+	s := setting{link: "rate: 100mbit, delay: 5ms, loss: 2%", seed: 3}
+	first := transfer(t, s, true, 300_000, 300_000)
+	second := transfer(t, s, true, 300_000, 300_000)
+	if first.digest != second.digest || first.lost() == 0 {
+		t.Errorf("two runs differ: %x %v, %x %v", first.digest, first.took, second.digest, second.took)
+	}
+}
