@@ -15,7 +15,7 @@ import (
 
 type netcat struct {
 	*program
-	listen, numeric, verbose, scan bool
+	listen, numeric, verbose, scan, shutdown bool
 
 	wait, quit *time.Duration // zero wait: for ever; negative quit: never
 	source     string
@@ -25,12 +25,13 @@ type netcat struct {
 func runNC(p *program, args []string) int {
 	c := &netcat{program: p}
 	f := p.flags()
-	udp := f.BoolP("udp", "u", false, "UDP")
-	f.BoolVarP(&c.listen, "listen", "l", false, "wait for a sender")
+	udp := f.BoolP("udp", "u", false, "UDP instead of TCP")
+	f.BoolVarP(&c.listen, "listen", "l", false, "wait for a connection, or a sender")
 	f.BoolVarP(&c.numeric, "numeric", "n", false, "addresses only, no names")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "say what happens, on standard error")
 	f.BoolVarP(&c.scan, "zero", "z", false, "only see whether someone listens")
-	c.wait = f.seconds("wait", "w", 0, 0, "end after so long without a datagram")
+	f.BoolVarP(&c.shutdown, "shutdown", "N", false, "finish sending (FIN) at the end of the input")
+	c.wait = f.seconds("wait", "w", 0, 0, "end after so long without hearing anything")
 	c.quit = f.seconds("quit", "q", -1, -1, "end so long after the end of the input")
 	f.StringVarP(&c.source, "source", "s", "", "send from this address")
 	f.StringVarP(&c.port, "source-port", "p", "", "send from, or with -l wait on, this port")
@@ -38,8 +39,6 @@ func runNC(p *program, args []string) int {
 	switch {
 	case done:
 		return exit
-	case !*udp:
-		return p.fail(exitFailure, "TCP is not there yet; use -u")
 	case c.listen && c.scan:
 		return p.fail(exitFailure, "cannot use -z and -l")
 	}
@@ -49,10 +48,15 @@ func runNC(p *program, args []string) int {
 		p.usage(p.Stderr)
 		return exitFailure
 	}
-	if c.listen {
+	switch {
+	case c.listen && *udp:
 		return c.receive(host, port)
+	case c.listen:
+		return c.acceptTCP(host, port)
+	case *udp:
+		return c.talk(host, port)
 	}
-	return c.talk(host, port)
+	return c.talkTCP(host, port)
 }
 
 // endpoint reads HOST and PORT; a listener may leave out the host and may have

@@ -1,5 +1,5 @@
 // Package shell is the commands of a virtual host: ping, arping, traceroute,
-// nc, ip and a few more, with the looks and exit statuses of the real ones
+// nc, ip, ss and a few more, with the looks and exit statuses of the real ones
 // (iputils, traceroute by Dmitry Butskoy, netcat-openbsd, iproute2).
 //
 // Each command is an ordinary program on its host's sockets and knows nothing of
@@ -54,9 +54,12 @@ func init() {
 		{"help", "[COMMAND]", "list the commands", runHelp},
 		{"hostname", "", "write the host's name", runHostname},
 		{"ip", "[-4|-6] {address|link|neighbour|route} [show|get] ...", "show addresses, links, neighbours and routes", runIP},
-		{"nc", "-u [-lnvz] [-w SECONDS] [-q SECONDS] [-s SOURCE] [-p PORT] [HOST] PORT", "send and receive UDP datagrams", runNC},
+		{"nc", "[-lNnuvz] [-w SECONDS] [-q SECONDS] [-s SOURCE] [-p PORT] [HOST] PORT", "send and receive over TCP or UDP", runNC},
+		{"netstat", "-s [-tu]", "show counters of every protocol, in words", runNetstat},
+		{"nstat", "[-asz] [PATTERN...]", "show counters of every protocol, by their names", runNstat},
 		{"ping", "[-46bnq] [-c COUNT] [-i SECONDS] [-s SIZE] [-t TTL] [-W SECONDS] [-w SECONDS] [-M do|want|dont] [-p PATTERN] [-I ADDRESS] HOST", "ask whether a host answers", runPing},
 		{"sleep", "SECONDS", "wait", runSleep},
+		{"ss", "[-46aHilnostu]", "show sockets", runSS},
 		{"traceroute", "[-46FIn] [-q PROBES] [-m HOPS] [-w SECONDS] [-f FIRST] [-p PORT] HOST [LENGTH]", "find the routers on the way to a host", runTraceroute},
 		{"true", "", "succeed", func(*program, []string) int { return exitOK }},
 	}

@@ -72,7 +72,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		{"ping -p xyz h2", 2, "ping: patterns must be specified as hex digits\n"},
 		{"ping -46 h2", 2, "ping: only one -4 or -6 option may be specified\n"},
 		{"ping h2 h3", 2, "ping: usage error: \"h3\" is one operand too many\n"},
-		{"nc h2 7", 1, "nc: TCP is not there yet; use -u\n"},
+		{"nc -u -l -z 7", 1, "nc: cannot use -z and -l\n"},
 		{"nc -u h2", 1, "nc: a port is missing\n"},
 		{"nc -u h2 http", 1, "nc: port number invalid: \"http\"; it takes 1 to 65535\n"},
 		{"sleep 3x", 1, "sleep: invalid time interval '3x'; it takes seconds, or a number with s, m, h or d\n"},

@@ -13,6 +13,9 @@ type Info struct {
 	Backoff     int
 	Timer       string // what the retransmission timer is for: on, persist, probe, reorder; "" none
 	TimerLeft   sim.Duration
+	// KeepaliveLeft is until the timer of keepalive, of an orphan's FIN-WAIT-2 or of
+	// TIME-WAIT; -1: it does not run.
+	KeepaliveLeft sim.Duration
 
 	Timestamps, SACK, WindowScaling, ECN, ECNSeen bool
 	SendScale, ReceiveScale                       int
@@ -72,6 +75,10 @@ func (c *Conn) Info(now sim.Time) Info {
 	}
 	if c.rateInterval > 0 {
 		i.DeliveryRate = uint64(c.rateCount) * uint64(c.mss) * 1e9 / uint64(c.rateInterval)
+	}
+	i.KeepaliveLeft = -1
+	if c.keepalive != sim.Never {
+		i.KeepaliveLeft = c.keepalive.Sub(now)
 	}
 	if c.retransmit != sim.Never {
 		i.TimerLeft = c.retransmit.Sub(now)
