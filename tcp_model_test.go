@@ -38,18 +38,18 @@ links:
 	if err := n.Start(0); err != nil {
 		t.Fatal(err)
 	}
-	var received, early uint64
-	newBulk(n, "c0", "s0", 0, &received)
+	flow := newBulk(n, "c0", "s0", 0)
+	var early uint64
 	const settled, end = sim.Time(60 * time.Second), sim.Time(360 * time.Second)
 	for _, until := range []sim.Time{settled, end} {
 		if err := n.Kernel.RunVirtual(context.Background(), until, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if until == settled {
-			early = received
+			early = flow.received()
 		}
 	}
-	return float64(received-early) * 8 / time.Duration(end-settled).Seconds()
+	return float64(flow.received()-early) * 8 / time.Duration(end-settled).Seconds()
 }
 
 // response is what theory gives: for Reno RFC 5681's average window, 1.22/sqrt(p)
@@ -118,18 +118,19 @@ func TestFlowsShareFairly(t *testing.T) {
 		if err := n.Start(0); err != nil {
 			t.Fatal(err)
 		}
-		received := make([]uint64, c.flows)
-		for i := range received {
-			newBulk(n, fmt.Sprintf("c%d", i), fmt.Sprintf("s%d", i), sim.Time(i)*sim.Time(10*time.Millisecond), &received[i])
+		flows := make([]*bulk, c.flows)
+		for i := range flows {
+			flows[i] = newBulk(n, fmt.Sprintf("c%d", i), fmt.Sprintf("s%d", i), sim.Time(i)*sim.Time(10*time.Millisecond))
 		}
 		const seconds = 100
 		if err := n.Kernel.RunVirtual(context.Background(), sim.Time(seconds*time.Second), nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		sum, squares := 0.0, 0.0
-		for _, r := range received {
-			sum += float64(r)
-			squares += float64(r) * float64(r)
+		for _, f := range flows {
+			r := float64(f.received())
+			sum += r
+			squares += r * r
 		}
 		index := sum * sum / (float64(c.flows) * squares)
 		fmt.Fprintf(&table, "%5d %7.2f %13.3f\n", c.flows, sum*8/seconds/1e6, index)

@@ -64,6 +64,9 @@ func (r *responder) accept(now sim.Time) {
 		}
 		c := &responderConn{tcp: t, echo: r.echo}
 		t.OnReady = c.ready
+		if !r.echo {
+			t.Drain(now)
+		}
 		c.ready(now)
 	}
 }
@@ -81,7 +84,7 @@ var chunk [16 << 10]byte
 // ready serves what came, and closes when the peer has.
 func (c *responderConn) ready(now sim.Time) {
 	conn := c.tcp.Conn()
-	for {
+	for c.echo {
 		if len(c.held) > 0 {
 			n, err := c.tcp.Write(now, c.held, false)
 			if c.held = c.held[n:]; err != nil {
@@ -92,12 +95,6 @@ func (c *responderConn) ready(now sim.Time) {
 				return // until there is room
 			}
 			c.held = nil
-		}
-		if !c.echo {
-			if c.tcp.Discard(now, 1<<30) == 0 {
-				break
-			}
-			continue
 		}
 		n, err := c.tcp.Read(now, chunk[:])
 		if n == 0 || err != nil {

@@ -33,8 +33,8 @@ type transfer struct {
 	samples *sampler // nil where nobody asked
 }
 
-// zeros is what transfers send.
-var zeros [64 << 10]byte
+// chunk is how much a transfer writes at a time.
+const chunk = 64 << 10
 
 // startTransfers makes a connection from each node of an item.
 func (p *player) startTransfers(it *item, r *loadResult) {
@@ -95,11 +95,11 @@ func (t *transfer) ready(now sim.Time) {
 	t.cwndMax = max(t.cwndMax, c.Info(now).Cwnd)
 	t.tcp.Discard(now, 1<<30) // an echo, say
 	for !t.closing && t.tcp.Writable() {
-		n := int64(len(zeros))
+		n := int64(chunk)
 		if t.size > 0 {
 			n = min(n, t.size-t.written)
 		}
-		k, err := t.tcp.Write(now, zeros[:n], false)
+		k, err := t.tcp.WriteZeros(now, int(n))
 		if err != nil {
 			t.finish(now, err)
 			return

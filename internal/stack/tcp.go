@@ -265,6 +265,22 @@ func (t *TCP) Write(now sim.Time, b []byte, more bool) (int, error) {
 	return n, err
 }
 
+// WriteZeros is Write of n zeros, for generated traffic.
+func (t *TCP) WriteZeros(now sim.Time, n int) (int, error) {
+	if t.conn == nil {
+		return 0, syscall.EPIPE
+	}
+	n, err := t.conn.WriteZeros(now, n)
+	t.after(now)
+	return n, err
+}
+
+// Drain has all that arrives thrown away; Readable tells of the end alone.
+func (t *TCP) Drain(now sim.Time) {
+	t.conn.Drain(now)
+	t.after(now)
+}
+
 // CloseWrite sends a FIN after what is written (shutdown(SHUT_WR)).
 func (t *TCP) CloseWrite(now sim.Time) error {
 	if t.conn == nil {

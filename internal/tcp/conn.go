@@ -72,6 +72,7 @@ type sender struct {
 	finSeq   uint32 // of the FIN, once queued
 	fin      bool
 	out      ring // from sndUna, SYN not counted
+	blank    bool // all that is queued is zeros, and none of it stored
 
 	maxWindow   uint32 // the largest window that the peer offered
 	sndScale    uint8
@@ -98,6 +99,7 @@ type receiver struct {
 	irs        uint32
 	rcvNxt     uint32
 	copied     uint32 // the user has read up to here
+	drain      bool   // and reads all at once, without looking at it
 	rcvWnd     uint32
 	rcvWup     uint32 // rcvNxt when a window was last sent
 	rcvScale   uint8
@@ -206,6 +208,54 @@ func (c *Conn) notSent() int {
 // Write queues as much of b as there is room for and returns how much; 0 and no
 // error: wait for Writable. EPIPE after CloseWrite or the connection's end.
 func (c *Conn) Write(now sim.Time, b []byte, more bool) (int, error) {
+	n, err := c.admit(len(b))
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	c.fillIn()
+	c.out.write(&c.machine.memory, b[:n])
+	c.sendMore(now, n, more)
+	return n, nil
+}
+
+// WriteZeros is Write of n zeros, which are not stored: what generated traffic
+// sends (BenchmarkDumbbell).
+func (c *Conn) WriteZeros(now sim.Time, n int) (int, error) {
+	n, err := c.admit(n)
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	if c.out.n > 0 && !c.blank {
+		for left := n; left > 0; left -= min(left, len(zeros)) {
+			c.out.write(&c.machine.memory, zeros[:min(left, len(zeros))])
+		}
+	} else {
+		c.blank = true
+		c.out.extend(n)
+	}
+	c.sendMore(now, n, false)
+	return n, nil
+}
+
+// zeros is as much as a segment carries at most.
+var zeros [65536]byte
+
+// fillIn stores the zeros that were only counted.
+func (c *Conn) fillIn() {
+	if !c.blank {
+		return
+	}
+	c.blank = false
+	left := c.out.n
+	for c.out.n = 0; left > 0; {
+		k := min(left, len(zeros))
+		c.out.write(&c.machine.memory, zeros[:k])
+		left -= k
+	}
+}
+
+// admit is how much of n bytes the user may write now.
+func (c *Conn) admit(n int) (int, error) {
 	if err := c.TakeError(); err != nil {
 		return 0, err
 	}
@@ -215,20 +265,20 @@ func (c *Conn) Write(now sim.Time, b []byte, more bool) (int, error) {
 	if !c.Established() || c.full {
 		return 0, nil
 	}
-	n := min(c.Room(), len(b))
-	if n < len(b) || n == c.Room() {
+	room := c.Room()
+	if n >= room {
 		c.full = true // until a third is free again
 	}
-	if n == 0 {
-		return 0, nil
-	}
-	c.out.write(&c.machine.memory, b[:n])
+	return min(n, room), nil
+}
+
+// sendMore sends what may be sent of n bytes more.
+func (c *Conn) sendMore(now sim.Time, n int, more bool) {
 	c.writeEnd += uint32(n)
 	if !more {
 		c.pushSeq = c.writeEnd
 	}
 	c.push(now, more)
-	return n, nil
 }
 
 // Read takes bytes that arrived. io.EOF's place is taken by 0 and nil where Ended
@@ -259,6 +309,15 @@ func (c *Conn) Discard(now sim.Time, n int) int {
 		c.consume(now, n)
 	}
 	return n
+}
+
+// Drain has all that arrives counted and thrown away: what a discard service
+// does, without a copy. It reads what has arrived.
+func (c *Conn) Drain(now sim.Time) {
+	if c.in.n > 0 {
+		c.consume(now, c.in.n)
+	}
+	c.drain = true
 }
 
 // consume is what follows a read (tcp_recvmsg, tcp_cleanup_rbuf).

@@ -175,8 +175,12 @@ func (c *Conn) emit(now sim.Time, seq uint32, flags wire.TCPFlags, offset, n uin
 	b := wire.AppendTCPHeader(f.Buffer(), h)
 	if n > 0 {
 		c.dataSegsOut++
-		first, second := c.out.view(int(offset), int(n))
-		b = append(append(b, first...), second...)
+		if c.blank {
+			b = append(b, zeros[:n]...)
+		} else {
+			first, second := c.out.view(int(offset), int(n))
+			b = append(append(b, first...), second...)
+		}
 	}
 	f.SetBytes(b)
 	c.finish(now, f, &c.Route)

@@ -322,3 +322,82 @@ func TestWriterHearsOfRoom(t *testing.T) {
 		}
 	}
 }
+
+// Zeros that are only counted and bytes that are stored follow each other in one
+// stream.
+func TestZerosAndBytesMix(t *testing.T) {
+	for _, order := range []string{"zbz", "bzb", "zzb", "bbz"} {
+		p := newPair(t)
+		p.traceOff = true
+		p.drop = func(n int, _ string, _ wire.TCP) bool { return n%17 == 0 }
+		p.listen(Options{SendBuffer: 1 << 20})
+		c := p.dial(Options{SendBuffer: 1 << 20})
+		p.run(5*1e9, c.Established)
+		var want []byte
+		for _, kind := range order {
+			piece := make([]byte, 20_000)
+			if kind == 'b' {
+				for i := range piece {
+					piece[i] = byte(i)
+				}
+				if n, err := c.Write(p.now, piece, false); n != len(piece) || err != nil {
+					t.Fatal(n, err)
+				}
+			} else if n, err := c.WriteZeros(p.now, len(piece)); n != len(piece) || err != nil {
+				t.Fatal(n, err)
+			}
+			want = append(want, piece...)
+		}
+		var got []byte
+		var server *Conn
+		p.run(60*1e9, func() bool {
+			if server == nil {
+				if server = p.ends[1].listener.Accept(); server == nil {
+					return false
+				}
+			}
+			b := make([]byte, 4096)
+			for n, _ := server.Read(p.now, b); n > 0; n, _ = server.Read(p.now, b) {
+				got = append(got, b[:n]...)
+			}
+			return len(got) >= len(want)
+		})
+		if string(got) != string(want) {
+			t.Errorf("%s: %d bytes arrived, want %d, or others", order, len(got), len(want))
+		}
+		c.Abort(p.now)
+		server.Abort(p.now)
+		p.run(1e9, nil)
+	}
+}
+
+// What is drained is acknowledged and counted, and its end is told.
+func TestDrain(t *testing.T) {
+	p := newPair(t)
+	p.traceOff = true
+	random := sim.NewStream(1, "loss")
+	p.drop = func(int, string, wire.TCP) bool { return random.Chance(0.05) }
+	p.listen(Options{})
+	c := p.dial(Options{})
+	var server *Conn
+	left := 300_000
+	p.run(600*1e9, func() bool {
+		if server == nil {
+			if server = p.ends[1].listener.Accept(); server != nil {
+				server.Drain(p.now)
+			}
+		}
+		if n, _ := c.WriteZeros(p.now, left); n > 0 {
+			if left -= n; left == 0 {
+				_ = c.CloseWrite(p.now)
+			}
+		}
+		return server != nil && server.Ended()
+	})
+	if server == nil || !server.Ended() || server.bytesReceived != 300_000 || len(server.in.b) != 0 {
+		t.Fatalf("%+v", server.Info(p.now))
+	}
+	c.Abort(p.now)
+	server.Abort(p.now)
+	p.run(1e9, nil)
+}

@@ -193,11 +193,14 @@ func (c *Conn) takeData(now sim.Time, s *Segment) {
 
 // takeInOrder takes what was expected, and what waited behind it.
 func (c *Conn) takeInOrder(now sim.Time, payload []byte) {
-	c.in.writeAt(&c.machine.memory, int(c.rcvNxt-c.copied), payload)
-	c.rcvNxt += uint32(len(payload))
-	c.bytesReceived += uint64(len(payload))
-	c.in.extend(len(payload))
+	if !c.drain {
+		c.in.writeAt(&c.machine.memory, int(c.rcvNxt-c.copied), payload)
+	}
+	c.advance(uint32(len(payload)))
 	c.measurePeer(now, len(payload))
+	if c.drain {
+		defer c.adjustSpace(now)
+	}
 	if len(c.spans) == 0 {
 		return
 	}
@@ -208,10 +211,7 @@ func (c *Conn) takeInOrder(now sim.Time, payload []byte) {
 			c.setDSACK(s.left, minSeq(s.right, c.rcvNxt))
 		}
 		if after(s.right, c.rcvNxt) {
-			n := s.right - c.rcvNxt
-			c.rcvNxt += n
-			c.bytesReceived += uint64(n)
-			c.in.extend(int(n))
+			c.advance(s.right - c.rcvNxt)
 		}
 	}
 	if len(c.spans) == 0 { // RFC 5681 4.2: at once when a hole closes
@@ -219,6 +219,17 @@ func (c *Conn) takeInOrder(now sim.Time, payload []byte) {
 		c.ack.atOnce = true
 	}
 	c.trimRecent()
+}
+
+// advance makes n bytes more readable, or with Drain read.
+func (c *Conn) advance(n uint32) {
+	c.rcvNxt += n
+	c.bytesReceived += uint64(n)
+	if c.drain {
+		c.copied += n
+	} else {
+		c.in.extend(int(n))
+	}
 }
 
 func minSeq(a, b uint32) uint32 {
@@ -250,7 +261,9 @@ func (c *Conn) takeOutOfOrder(seq uint32, payload []byte) {
 		stats.TCPOFODrop++
 		return
 	}
-	c.in.writeAt(&c.machine.memory, int(seq-c.copied), payload)
+	if !c.drain {
+		c.in.writeAt(&c.machine.memory, int(seq-c.copied), payload)
+	}
 	merged := span{seq, right}
 	k := i
 	for ; k < len(c.spans) && !after(c.spans[k].left, right); k++ {
