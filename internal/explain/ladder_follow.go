@@ -175,6 +175,8 @@ func (c *connection) send(r *rung, e, peer *end) {
 	c.text(r, e, peer)
 	c.losses(r)
 	switch {
+	case r.flags.Has(wire.TCPSyn|wire.TCPAck) && e.sent && e.last.flags&(wire.TCPSyn|wire.TCPAck) == wire.TCPSyn:
+		r.mark("simultaneous open: the SYN again, with an ACK") // RFC 9293 3.5, figure 7
 	case r.room() > 0 && e.sent && before(r.seq, e.next) && !isProbe(r, e):
 		r.again = true
 		r.mark("%s", e.why(r, peer))
@@ -235,25 +237,35 @@ func (c *connection) losses(r *rung) {
 // pureACK marks an ACK that carries nothing, by what it says that the one before
 // did not.
 func (c *connection) pureACK(r *rung, e *end) {
-	for i, b := range r.blocks { // RFC 2883 4: the first block is below the ACK, or within the second
-		if i == 0 && (!before(r.ack, b.Right) || len(r.blocks) > 1 && !before(b.Left, r.blocks[1].Left) && !before(r.blocks[1].Right, b.Right)) {
-			r.mark("D-SACK: tells of bytes that came twice")
-		}
-	}
 	l := &e.last
-	if !e.sent || !l.flags.Has(wire.TCPAck) || l.ack != r.ack || l.flags.Has(wire.TCPSyn) && len(r.blocks) == 0 {
-		e.copies = 0
-		return
-	}
+	same := e.sent && l.flags.Has(wire.TCPAck) && l.ack == r.ack
+	synAck := l.flags.Has(wire.TCPSyn) // its window is not scaled, and no data came before it
 	switch {
-	case e.asked:
-		r.mark("answers the probe")
-	case len(r.blocks) == 0 && r.window != l.window:
+	case r.tellsTwice():
+		r.mark("D-SACK: tells of bytes that came twice")
+	case same && !synAck && len(r.blocks) == 0 && r.window != l.window:
 		r.mark("window update")
-	default:
+	case same && e.asked:
+		r.mark("answers the probe")
+	case same && (!synAck || len(r.blocks) > 0):
 		e.copies++
 		r.mark("duplicate ACK %d", e.copies)
+		return
 	}
+	if !same {
+		e.copies = 0
+	}
+}
+
+// tellsTwice is RFC 2883 4: the first SACK block is below the ACK, or within the
+// second.
+func (s *segment) tellsTwice() bool {
+	if len(s.blocks) == 0 {
+		return false
+	}
+	first := s.blocks[0]
+	return !before(s.ack, first.Right) ||
+		len(s.blocks) > 1 && !before(first.Left, s.blocks[1].Left) && !before(s.blocks[1].Right, first.Right)
 }
 
 // sendState is how sending moves the state (RFC 9293 3.3.2, figure 5).
@@ -307,8 +319,9 @@ func (c *connection) arrive(r *rung, e, peer *end) {
 		c.arriveSYN(r, e)
 	}
 	if r.flags.Has(wire.TCPAck) {
-		e.acknowledged(r)
-		e.window = c.scaled(r, peer, e)
+		window := c.scaled(r, peer, e)
+		e.acknowledged(r, window == e.window)
+		e.window = window
 	}
 	e.receive(r)
 	if e.peerFin && e.rcvNxt == e.finAt {
@@ -342,8 +355,9 @@ func (c *connection) arriveSYN(r *rung, e *end) {
 	}
 }
 
-// acknowledged takes in an ACK that arrives for what the end sent.
-func (e *end) acknowledged(r *rung) {
+// acknowledged takes in an ACK that arrives for what the end sent; sameWindow: it
+// offers what the one before did (RFC 5681 2).
+func (e *end) acknowledged(r *rung, sameWindow bool) {
 	for _, b := range r.blocks {
 		if before(r.ack, b.Right) {
 			e.sacked = append(e.sacked, b)
@@ -352,7 +366,7 @@ func (e *end) acknowledged(r *rung) {
 	switch {
 	case !e.sent:
 		return
-	case e.una == r.ack && r.room() == 0 && e.una != e.next:
+	case e.una == r.ack && r.room() == 0 && e.una != e.next && (sameWindow || len(r.blocks) > 0):
 		e.dups++
 	case before(e.una, r.ack) || e.una == 0:
 		e.advance(r)

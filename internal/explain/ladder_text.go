@@ -97,20 +97,25 @@ func (l *Ladder) connection(b *strings.Builder, c *connection) {
 	if !c.whole {
 		b.WriteString("  the beginning is not in the recording: windows are not scaled, states not known\n")
 	}
+	for _, e := range c.ends {
+		if l.names[e.port.Addr()] == "" {
+			fmt.Fprintf(b, "  the recording does not see %v: what goes there is taken to arrive at once\n", e.port.Addr())
+		}
+	}
 	arrow, times := 0, timeWidth
 	for _, r := range c.rungs {
 		arrow = max(arrow, utf8.RuneCountInString(r.text)+6)
 		times = max(times, len(r.at.String()))
 	}
 	line := func(at string, left, middle, right string, marks []string) {
-		text := fmt.Sprintf("  %*s  %-*s %s  %-*s", times, at, stateWidth, left, middle, stateWidth, right)
+		text := fmt.Sprintf("  %*s  %-*s  %s  %-*s", times, at, stateWidth, left, middle, stateWidth, right)
 		if len(marks) > 0 {
 			text += "  " + strings.Join(marks, "; ")
 		}
 		b.WriteString(strings.TrimRight(text, " ") + "\n")
 	}
 	// The right end's name stands over its states.
-	gap := max(2, times+2+stateWidth+1+arrow+2-times-2-utf8.RuneCountInString(left))
+	gap := max(2, stateWidth+2+arrow+2-utf8.RuneCountInString(left))
 	fmt.Fprintf(b, "  %s%s%s%s\n", strings.Repeat(" ", times+2), left, strings.Repeat(" ", gap), right)
 	if c.whole {
 		line("", stateName(c.first[0]), strings.Repeat(" ", arrow), stateName(c.first[1]), nil)

@@ -35,9 +35,10 @@ func (e *end) cause(r *rung, peer *end) string {
 	case r.flags.Has(wire.TCPSyn):
 		return timeout(waited)
 	case e.timed(r.at):
-		// Without news the timer did it. A probe for the tail comes once, before any
-		// sign of loss, and where SACK can tell of it (RFC 8985 7.3).
-		if r.seq+r.room() == e.next && !e.probed && !e.loss && e.sackOK && peer.sackOK && !hole && e.dups == 0 {
+		// Without news a timer did it. A timeout sends what is oldest; a probe what is
+		// last, once, before any sign of loss and where SACK can tell of it (RFC 8985 7.3).
+		calm := !e.probed && !e.loss && !hole && e.dups == 0
+		if r.seq+r.room() == e.next && e.sackOK && peer.sackOK && (calm || r.seq != e.una) {
 			e.probed = true
 			return fmt.Sprintf("retransmission: tail loss probe, %v after it was sent", round(waited))
 		}
