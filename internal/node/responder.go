@@ -17,7 +17,6 @@ const (
 // that generated traffic costs no goroutine.
 type responder struct {
 	udp  *stack.UDP
-	tcp  *stack.TCP
 	echo bool
 }
 
@@ -42,23 +41,23 @@ func StartService(h *Host, name string, port uint16) error {
 		return err
 	}
 	r.udp.OnReady = r.ready
-	h.stack.WhenTCP(func() { r.listen(h.stack, port) })
+	h.stack.WhenTCP(r)
 	return nil
 }
 
-// listen serves TCP. Of the port nobody else can have taken TCP's part before.
-func (r *responder) listen(s *stack.Stack, port uint16) {
-	r.tcp = s.NewTCP(true)
-	r.tcp.Options.ReuseAddr = true
-	if r.tcp.Bind(netip.AddrPortFrom(netip.IPv6Unspecified(), port)) == nil && r.tcp.Listen(backlog) == nil {
-		r.tcp.OnReady = r.accept
+// StartTCP serves the same port of TCP. Nobody else can have taken it before.
+func (r *responder) StartTCP(s *stack.Stack) {
+	l := s.NewTCP(true)
+	l.Options.ReuseAddr = true
+	if l.Bind(netip.AddrPortFrom(netip.IPv6Unspecified(), r.udp.Local().Port())) == nil && l.Listen(backlog) == nil {
+		l.OnReady = func(now sim.Time) { r.accept(now, l) }
 	}
 }
 
 // accept takes connections.
-func (r *responder) accept(now sim.Time) {
+func (r *responder) accept(now sim.Time, l *stack.TCP) {
 	for {
-		t, err := r.tcp.Accept()
+		t, err := l.Accept()
 		if err != nil {
 			return
 		}

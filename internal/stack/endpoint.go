@@ -295,8 +295,9 @@ func truesize(f *wire.Frame) int {
 type demux struct {
 	udp      []boundUDP // by port; of one port the latest bound first
 	sniffers *sniffers  // nil until there is one
-	tcp      *tcpLayer  // nil until needed
-	onTCP    []func()   // run when tcp is made
+	// tcp is the *tcpLayer or, until it is needed, what is to be started with it: one
+	// field, for the sake of hosts by the hundred thousand.
+	tcp TCPService
 }
 
 // sniffers are the sockets that get copies of what goes by.
@@ -342,4 +343,13 @@ func (s *Stack) demuxTable() *demux {
 		s.ports = &demux{}
 	}
 	return s.ports
+}
+
+// tcpLayer is the machine's TCP, nil until it is needed.
+func (s *Stack) tcpLayer() *tcpLayer {
+	if s.ports == nil {
+		return nil
+	}
+	l, _ := s.ports.tcp.(*tcpLayer)
+	return l
 }

@@ -343,8 +343,8 @@ func (s *Stack) deliverError(now sim.Time, r *report) {
 		return
 	}
 	s.reportRaw(now, r)
-	if r.protocol == wire.ProtocolTCP && s.ports.tcp != nil {
-		s.ports.tcp.reportTCP(now, r)
+	if l := s.tcpLayer(); r.protocol == wire.ProtocolTCP && l != nil {
+		l.reportTCP(now, r)
 		return
 	}
 	if r.protocol != wire.ProtocolUDP || len(r.quoted) < 4 {

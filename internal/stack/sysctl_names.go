@@ -138,8 +138,8 @@ func (s *Stack) SetSysctl(name, value string) error {
 		return err
 	}
 	s.sysctl = &changed
-	if s.ports != nil && s.ports.tcp != nil {
-		s.ports.tcp.machine.Sysctl = changed.TCP
+	if l := s.tcpLayer(); l != nil {
+		l.machine.Sysctl = changed.TCP
 	}
 	return nil
 }

@@ -53,38 +53,58 @@ var (
 
 // tcp is the machine's TCP, made when first needed.
 func (s *Stack) tcp() *tcpLayer {
-	d := s.demuxTable()
-	if d.tcp == nil {
-		t := &tcpLayer{stack: s, ports: map[uint16]*portUse{}, ipv4: map[flowIPv4]*TCP{}}
-		t.machine = tcp.NewMachine(s.sysctl.TCP, t, s.seed, s.name)
-		d.tcp = t
-		waiting := d.onTCP
-		d.onTCP = nil
-		for _, start := range waiting {
-			start()
-		}
+	if l := s.tcpLayer(); l != nil {
+		return l
 	}
-	return d.tcp
+	d := s.demuxTable()
+	l := &tcpLayer{stack: s, ports: map[uint16]*portUse{}, ipv4: map[flowIPv4]*TCP{}}
+	l.machine = tcp.NewMachine(s.sysctl.TCP, l, s.seed, s.name)
+	waiting := d.tcp
+	d.tcp = l
+	if waiting != nil {
+		waiting.StartTCP(s)
+	}
+	return l
 }
 
-// WhenTCP has start run when the machine's TCP is first used, by a segment that
-// comes or a socket that is opened: a service that nobody asks for costs a machine
-// nothing but that.
-func (s *Stack) WhenTCP(start func()) {
+// TCPService is something to be started when the machine's TCP is first used.
+type TCPService interface{ StartTCP(s *Stack) }
+
+// StartTCP does nothing: the layer is started. It makes the layer what stands
+// where services waited for it.
+func (l *tcpLayer) StartTCP(*Stack) {}
+
+// twoServices are one after the other.
+type twoServices struct{ first, second TCPService }
+
+// StartTCP starts both.
+func (t twoServices) StartTCP(s *Stack) {
+	t.first.StartTCP(s)
+	t.second.StartTCP(s)
+}
+
+// WhenTCP has a service started when the machine's TCP is first used, by a segment
+// that comes or a socket that is opened: what nobody asks for costs a machine
+// nothing but the note.
+func (s *Stack) WhenTCP(service TCPService) {
 	d := s.demuxTable()
-	if d.tcp != nil {
-		start()
-		return
+	switch {
+	case s.tcpLayer() != nil:
+		service.StartTCP(s)
+	case d.tcp != nil:
+		d.tcp = twoServices{d.tcp, service}
+	default:
+		d.tcp = service
 	}
-	d.onTCP = append(d.onTCP, start)
 }
 
 // TCPStats are the machine's counters of TCP, nil where it has none yet.
 func (s *Stack) TCPStats() *tcp.Stats {
-	if s.ports == nil || s.ports.tcp == nil {
+	l := s.tcpLayer()
+	if l == nil {
 		return nil
 	}
-	return &s.ports.tcp.machine.Stats
+	return &l.machine.Stats
 }
 
 // TCPSockets lists listeners, then connections, orphans and those in TIME-WAIT
