@@ -306,7 +306,7 @@ func (c *Conn) tagOne(now sim.Time, q *sent, a *acked) {
 	c.delivered++
 	c.machine.Stats.TCPDelivered++
 	c.noteDelivered(now, q, a)
-	if after(q.end, c.rack.fack) {
+	if c.sackedOut == 1 || after(q.end, c.rack.fack) { // of the first there is nothing to compare with
 		c.rack.fack = q.end
 	}
 }

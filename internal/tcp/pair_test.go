@@ -401,3 +401,36 @@ func TestDrain(t *testing.T) {
 	server.Abort(p.now)
 	p.run(1e9, nil)
 }
+
+// TestLossIsFoundWhereverNumbersBegin: a path that loses one segment and keeps
+// the order is not taken for one that reorders (RFC 8985 6.2 step 3), in whichever half
+// of sequence space the connection starts.
+func TestLossIsFoundWhereverNumbersBegin(t *testing.T) {
+	for seed := range uint64(8) {
+		p := newPair(t)
+		p.traceOff = true
+		for _, e := range p.ends {
+			e.machine = NewMachine(DefaultSysctl(), e, seed, e.name)
+		}
+		lost, first := sim.Time(0), uint32(0)
+		again := sim.Time(0)
+		p.drop = func(_ int, from string, s wire.TCP) bool {
+			switch {
+			case from == "b" || len(s.Payload()) == 0:
+				return false
+			case lost == 0:
+				lost, first = p.now, s.Seq()
+				return true
+			case s.Seq() == first && again == 0:
+				again = p.now
+			}
+			return false
+		}
+		p.listen(Options{})
+		c := p.dial(Options{})
+		p.transfer(c, 14_480, 60*1e9)
+		if i := c.Info(p.now); i.ReorderSeen != 0 || i.Reordering != 3 || again.Sub(lost) != 2*p.delay {
+			t.Errorf("seed %d, from number %d: sent again after %v, reordering seen %d times, degree %d", seed, i.ISS, again.Sub(lost), i.ReorderSeen, i.Reordering)
+		}
+	}
+}

@@ -7,7 +7,7 @@ type rack struct {
 	at            sim.Time
 	end           uint32
 	rtt           sim.Duration
-	fack          uint32 // the end of the highest segment that was SACKed
+	fack          uint32 // the end of the highest segment that is SACKed; means nothing where none is
 	advanced      bool
 	dsackSeen     bool
 	steps         uint8 // of the reordering window, in quarters of the least RTT
@@ -138,10 +138,14 @@ func (c *Conn) reorderTimeout(now sim.Time) {
 // checkReordering notes that a segment arrived late by distance in sequence
 // numbers (tcp_check_sack_reordering).
 func (c *Conn) checkReordering(low uint32, timestamp bool) {
-	if !before(low, c.rack.fack) {
+	highest := c.rack.fack
+	if c.sackedOut == 0 { // tcp_highest_sack_seq
+		highest = c.sndUna
+	}
+	if !before(low, highest) {
 		return
 	}
-	if metric := c.rack.fack - low; c.mss > 0 && metric > c.reordering*uint32(c.mss) {
+	if metric := highest - low; c.mss > 0 && metric > c.reordering*uint32(c.mss) {
 		n := (metric + uint32(c.mss) - 1) / uint32(c.mss)
 		c.reordering = min(n, uint32(c.machine.Sysctl.MaxReordering))
 	}
