@@ -22,8 +22,9 @@ type TCPConn struct {
 	stage stage
 
 	// The rest belongs to the kernel.
-	unsent chunks // taken from stage, not yet in the send buffer
-	failed error  // what became of a write that did not wait
+	unsent   chunks // taken from stage, not yet in the send buffer
+	flushing bool
+	failed   error // what became of a write that did not wait
 }
 
 var _ net.Conn = (*TCPConn)(nil)
@@ -190,8 +191,15 @@ func (c *TCPConn) writeNow(now sim.Time, b []byte, n *int) (done bool, err error
 	return true, nil
 }
 
-// flush writes what is staged and reports whether all of it went in. Kernel only.
+// flush writes what is staged and reports whether all of it went in. A write may
+// call OnReady, which flushes: that call leaves everything to the one that is on.
+// Kernel only.
 func (c *TCPConn) flush(now sim.Time) bool {
+	if c.flushing {
+		return false
+	}
+	c.flushing = true
+	defer func() { c.flushing = false }()
 	c.stage.take(&c.unsent)
 	for c.failed == nil && len(c.unsent.cuts) > 0 {
 		size := c.unsent.cuts[0]
