@@ -182,3 +182,16 @@ func newProgram(t *testing.T, text string, main func(n *socket.Net)) *peer {
 	p.capture, p.lossy = "h1-eth0.pcapng", true
 	return p
 }
+
+func TestJumboFramesWithLinux(t *testing.T) {
+	p := newProgram(t, strings.Replace(lan, "links:\n", "defaults:\n  link: { mtu: 9000 }\nlinks:\n", 1), func(n *socket.Net) { serve(n) })
+	p.linux("ip", "link", "set", "lab0", "mtu", "9000").expect(t, 0, nil)
+	const size = 20_000_000
+	p.linux("sh", "-c", fmt.Sprintf("curl -sS http://10.77.1.11/%d | sha256sum", size)).expect(t, 0, map[string]int{sum(size): 1})
+	// Segments of 9000 less headers and timestamps: anything smaller needs more.
+	var segments int
+	fmt.Sscan(p.snmp("Tcp", "InSegs"), &segments)
+	if most := size/8948 + 1000; segments > most {
+		t.Errorf("Linux received %d segments, want at most %d", segments, most)
+	}
+}
