@@ -224,7 +224,7 @@ func (c *Conn) timestamp(now sim.Time) uint32 {
 // currentMSS is how much a segment may carry now: SACK blocks take room
 // (tcp_current_mss).
 func (c *Conn) currentMSS() int {
-	if len(c.spans) == 0 && !c.dsack {
+	if c.recents == 0 && !c.dsack {
 		return c.mss
 	}
 	var blocks [4]wire.SACKBlock
@@ -391,6 +391,9 @@ func (c *Conn) sendSyn(now sim.Time, flags wire.TCPFlags) {
 	if flags.Has(wire.TCPAck) {
 		o.sackPermitted, o.timestamps = c.sackEnabled, c.tsEnabled
 		o.tsEcr = c.tsRecent
+		if c.tsEnabled { // advMSS leaves them out by now, the option counts them in (RFC 6691)
+			o.mss += timestampLen
+		}
 	} else {
 		o.sackPermitted, o.timestamps = k.SACK, k.Timestamps
 	}

@@ -434,3 +434,30 @@ func TestLossIsFoundWhereverNumbersBegin(t *testing.T) {
 		}
 	}
 }
+
+// TestFinAheadIsTold: a FIN that comes before the data in front of it is told in
+// a SACK block, as in Linux, so that the data is sent again without a timeout.
+func TestFinAheadIsTold(t *testing.T) {
+	p := newPair(t)
+	var lost, again sim.Time
+	p.drop = func(_ int, from string, s wire.TCP) bool {
+		if from == "b" || len(s.Payload()) == 0 {
+			return false
+		}
+		if lost == 0 {
+			lost = p.now
+			return true
+		}
+		again = p.now
+		return false
+	}
+	p.listen(Options{})
+	c := p.dial(Options{})
+	p.transfer(c, 100, 60*1e9)
+	if took, rtt := again.Sub(lost), 2*p.delay; took < rtt || took > rtt+rtt/4+timeoutMin {
+		t.Errorf("sent again after %v, a round trip is %v", took, rtt)
+	}
+	if p.ends[0].machine.Stats.TCPTimeouts != 0 || p.ends[0].machine.Stats.TCPLossProbes != 0 {
+		t.Errorf("%+v", p.ends[0].machine.Stats)
+	}
+}

@@ -247,11 +247,12 @@ const spansMax = 1024
 // SACK blocks, the latest first (RFC 2018 4).
 func (c *Conn) takeOutOfOrder(seq uint32, payload []byte) {
 	c.ack.scheduled = true
-	if len(payload) == 0 {
-		return
-	}
 	stats := &c.machine.Stats
 	stats.TCPOFOQueue++
+	if len(payload) == 0 { // a FIN alone takes no room, but a number that is told all the same
+		c.remember(span{seq, seq + 1})
+		return
+	}
 	right := seq + uint32(len(payload))
 	i := 0
 	for i < len(c.spans) && before(c.spans[i].right, seq) {
@@ -277,6 +278,9 @@ func (c *Conn) takeOutOfOrder(seq uint32, payload []byte) {
 	c.spans = slices.Replace(c.spans, i, k, merged)
 	if len(c.spans) > spansMax {
 		c.spans = c.spans[:spansMax]
+	}
+	if c.finAhead && merged.right == c.finAt {
+		merged.right++
 	}
 	c.remember(merged)
 }
@@ -445,7 +449,7 @@ func (c *Conn) ackAfterData(now sim.Time) {
 		c.sendAck(now)
 		return
 	}
-	if len(c.spans) == 0 {
+	if len(c.spans) == 0 && !c.finAhead {
 		c.delayAck(now)
 		return
 	}
