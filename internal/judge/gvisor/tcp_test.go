@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,9 +54,11 @@ func (p *peer) connect(weDial bool, ours, theirs func(c conn) error) {
 }
 
 func ourConn(n *socket.Net, dial bool) (*socket.TCPConn, error) {
-	if dial {
+	for dial {
 		c, err := n.DialTCP(context.Background(), "tcp4", netip.AddrPort{}, netip.AddrPortFrom(netip.MustParseAddr(theirAddr), port))
-		return c, err
+		if !errors.Is(err, syscall.EHOSTUNREACH) { // three ARP requests were lost
+			return c, err
+		}
 	}
 	l, err := n.ListenTCP("tcp4", netip.AddrPortFrom(netip.IPv4Unspecified(), port), 0)
 	if err != nil {
@@ -67,7 +71,12 @@ func ourConn(n *socket.Net, dial bool) (*socket.TCPConn, error) {
 func (p *peer) theirConn(weDial bool) (conn, error) {
 	if !weDial {
 		p.sleep(time.Millisecond) // until we listen
-		return gonet.DialTCP(p.stack, ourEnd(), ipv4.ProtocolNumber)
+	}
+	for !weDial {
+		c, err := gonet.DialTCP(p.stack, ourEnd(), ipv4.ProtocolNumber)
+		if err == nil || !strings.Contains(err.Error(), "no route to host") {
+			return c, err
+		}
 	}
 	l, err := gonet.ListenTCP(p.stack, theirEnd(), ipv4.ProtocolNumber)
 	if err != nil {
@@ -133,11 +142,13 @@ func (p *peer) transfer(weDial bool, up, down int) {
 	}
 }
 
+// small is buffers of 16 KiB at our end.
+const small = `net.ipv4.tcp_rmem: "4096 16384 16384", net.ipv4.tcp_wmem: "4096 16384 16384"`
+
 // Texts arrive whole over each kind of path, in either direction and in both at
 // once, whoever opens the connection.
 func TestTransfers(t *testing.T) {
 	const size = 1 << 20
-	const small = `net.ipv4.tcp_rmem: "4096 16384 16384", net.ipv4.tcp_wmem: "4096 16384 16384"`
 	for _, loss := range []string{"0%", "1%", "5%"} {
 		for _, delay := range []string{"0ms", "5ms", "20ms"} {
 			for _, buffer := range []int{16 << 10, 0} {
