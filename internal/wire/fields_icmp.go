@@ -1,6 +1,9 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Words for types and codes (IANA, ICMP parameters; ICMPv6 parameters).
 var (
@@ -255,11 +258,11 @@ func (o NDOption) words() string {
 		}
 	case NDRDNSS:
 		if seconds, servers, ok := o.RDNSS(); ok {
-			text := fmt.Sprintf("for %d s:", seconds)
+			words := []string{fmt.Sprintf("for %d s:", seconds)}
 			for i := range servers {
-				text += " " + o.Server(i).String()
+				words = append(words, o.Server(i).String())
 			}
-			return text
+			return strings.Join(words, " ")
 		}
 	}
 	return ""
