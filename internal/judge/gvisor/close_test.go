@@ -12,7 +12,6 @@ import (
 
 	"github.com/hopyard/hopyard/internal/socket"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 )
 
 // Options are switched off at either end in turn; then neither uses them.
@@ -48,13 +47,13 @@ func TestOptionsThatAreOff(t *testing.T) {
 func TestRefusedConnections(t *testing.T) {
 	p := newPeer(t, setting{})
 	p.run(func(n *socket.Net) error {
-		if _, err := ourConn(n, true); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, err := p.ourConn(n, true); !errors.Is(err, syscall.ECONNREFUSED) {
 			return fmt.Errorf("dialing gVisor: %v", err)
 		}
 		return nil
 	}, func() error {
 		p.sleep(time.Millisecond)
-		if _, err := gonet.DialTCP(p.stack, ourEnd(), ipv4.ProtocolNumber); err == nil || !strings.Contains(err.Error(), "connection was refused") {
+		if _, err := gonet.DialTCP(p.stack, end(ourAddrs[false]), protocolOf(false)); err == nil || !strings.Contains(err.Error(), "connection was refused") {
 			return fmt.Errorf("dialing ours: %v", err)
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand"
+	"net/netip"
 	"os"
 	"runtime"
 	"runtime/metrics"
@@ -25,6 +26,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	netstack "gvisor.dev/gvisor/pkg/tcpip/stack"
 	gtcp "gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
@@ -37,11 +39,12 @@ func TestMain(m *testing.M) {
 }
 
 // The ends of the link.
-const (
-	ourAddr   = "10.77.1.11"
-	theirAddr = "10.77.1.2"
-	theirMAC  = "\x02\x00\x00\x00\x77\x02"
+var (
+	ourAddrs   = map[bool]string{false: "10.77.1.11", true: "fd77:1::11"} // by whether IPv6
+	theirAddrs = map[bool]string{false: "10.77.1.2", true: "fd77:1::2"}
 )
+
+const theirMAC = "\x02\x00\x00\x00\x77\x02"
 
 // horizon is how long a run may take: where much is lost and SACK is off, an RTO
 // of two minutes follows another.
@@ -51,6 +54,7 @@ const horizon = 100 * time.Hour
 type setting struct {
 	link   string // impairments of the link, as a lab file has them
 	sysctl string // of our host, as a lab file has them
+	ipv6   bool
 	seed   uint64
 	// gVisor's:
 	buffer int // of sending and of receiving; 0: its defaults
@@ -62,6 +66,7 @@ type setting struct {
 type peer struct {
 	t       *testing.T
 	network *lab.Network
+	ipv6    bool
 	origin  *sim.Origin
 	end     *link.End
 	timer   sim.Timer
@@ -100,11 +105,11 @@ func newPeer(t *testing.T, s setting) *peer {
 name: gvisor
 seed: %d
 nodes:
-  h1: { kind: host, addr: %s/24, sysctl: { %s } }
+  h1: { kind: host, addr: [%s/24, "%s/64"], sysctl: { %s } }
   outside: { kind: hub }
 links:
   - { endpoints: [h1, outside], %s }
-`, s.seed+1, ourAddr, s.sysctl, link))
+`, s.seed+1, ourAddrs[false], ourAddrs[true], s.sysctl, link))
 	if found.HasErrors() {
 		t.Fatal(found)
 	}
@@ -112,7 +117,7 @@ links:
 	if found.HasErrors() {
 		t.Fatal(found)
 	}
-	p := &peer{t: t, network: lab.Build(plan, nil), clock: &clock{}, calls: make(chan func())}
+	p := &peer{t: t, network: lab.Build(plan, nil), ipv6: s.ipv6, clock: &clock{}, calls: make(chan func())}
 	outside := plan.Node("outside")
 	port := plan.Nodes[outside].Interfaces[0]
 	p.origin = p.network.Nodes[outside].Hub.Origin()
@@ -133,26 +138,26 @@ func (p *peer) newStack(s setting) {
 	p.t.Helper()
 	random := rand.New(rand.NewSource(int64(s.seed)))
 	p.stack = netstack.New(netstack.Options{
-		NetworkProtocols:   []netstack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		NetworkProtocols:   []netstack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []netstack.TransportProtocolFactory{gtcp.NewProtocol},
 		Clock:              p.clock,
 		RandSource:         rand.NewSource(int64(s.seed)),
 		SecureRNG:          random,
 	})
 	p.wire = channel.New(1<<14, 1500+header.EthernetMinimumSize, tcpip.LinkAddress(theirMAC))
-	address := tcpip.ProtocolAddress{
-		Protocol:          ipv4.ProtocolNumber,
-		AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice([]byte{10, 77, 1, 2}), PrefixLen: 24},
+	if err := p.stack.CreateNIC(1, ethernet.New(p.wire)); err != nil {
+		p.t.Fatal(err)
 	}
-	for _, err := range []tcpip.Error{
-		p.stack.CreateNIC(1, ethernet.New(p.wire)),
-		p.stack.AddProtocolAddress(1, address, netstack.AddressProperties{}),
-	} {
-		if err != nil {
+	for v6, a := range theirAddrs {
+		address := tcpip.ProtocolAddress{Protocol: protocolOf(v6), AddressWithPrefix: tcpip.AddressWithPrefix{Address: address(a), PrefixLen: 24}}
+		if v6 {
+			address.AddressWithPrefix.PrefixLen = 64
+		}
+		if err := p.stack.AddProtocolAddress(1, address, netstack.AddressProperties{}); err != nil {
 			p.t.Fatal(err)
 		}
 	}
-	p.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: 1}})
+	p.stack.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: 1}, {Destination: header.IPv6EmptySubnet, NIC: 1}})
 	sack := tcpip.TCPSACKEnabled(!s.noSACK)
 	p.set(&sack)
 	if s.buffer > 0 {
@@ -162,6 +167,16 @@ func (p *peer) newStack(s setting) {
 		p.set(&moderate)
 	}
 }
+
+func protocolOf(v6 bool) tcpip.NetworkProtocolNumber {
+	if v6 {
+		return ipv6.ProtocolNumber
+	}
+	return ipv4.ProtocolNumber
+}
+
+// address is one as gVisor has it.
+func address(s string) tcpip.Address { return tcpip.AddrFromSlice(netip.MustParseAddr(s).AsSlice()) }
 
 func (p *peer) set(o tcpip.SettableTransportProtocolOption) {
 	p.t.Helper()

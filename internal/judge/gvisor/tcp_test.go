@@ -16,7 +16,6 @@ import (
 	"github.com/hopyard/hopyard/internal/socket"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 )
 
 // conn is what both sides' connections can do.
@@ -27,19 +26,15 @@ type conn interface {
 
 const port = 7000
 
-func theirEnd() tcpip.FullAddress {
-	return tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFromSlice([]byte{10, 77, 1, 2}), Port: port}
-}
-
-func ourEnd() tcpip.FullAddress {
-	return tcpip.FullAddress{NIC: 1, Addr: tcpip.AddrFromSlice([]byte{10, 77, 1, 11}), Port: port}
+func end(a string) tcpip.FullAddress {
+	return tcpip.FullAddress{NIC: 1, Addr: address(a), Port: port}
 }
 
 // connect runs the two ends of one connection, which we or they open.
 func (p *peer) connect(weDial bool, ours, theirs func(c conn) error) {
 	p.t.Helper()
 	p.run(func(n *socket.Net) error {
-		c, err := ourConn(n, weDial)
+		c, err := p.ourConn(n, weDial)
 		if err != nil {
 			return err
 		}
@@ -53,14 +48,19 @@ func (p *peer) connect(weDial bool, ours, theirs func(c conn) error) {
 	})
 }
 
-func ourConn(n *socket.Net, dial bool) (*socket.TCPConn, error) {
+func (p *peer) ourConn(n *socket.Net, dial bool) (*socket.TCPConn, error) {
+	network, local := "tcp4", netip.IPv4Unspecified()
+	if p.ipv6 {
+		network, local = "tcp6", netip.IPv6Unspecified()
+		time.Sleep(2 * time.Second) // until the address is known to be nobody else's
+	}
 	for dial {
-		c, err := n.DialTCP(context.Background(), "tcp4", netip.AddrPort{}, netip.AddrPortFrom(netip.MustParseAddr(theirAddr), port))
+		c, err := n.DialTCP(context.Background(), network, netip.AddrPort{}, netip.AddrPortFrom(netip.MustParseAddr(theirAddrs[p.ipv6]), port))
 		if !errors.Is(err, syscall.EHOSTUNREACH) { // three ARP requests were lost
 			return c, err
 		}
 	}
-	l, err := n.ListenTCP("tcp4", netip.AddrPortFrom(netip.IPv4Unspecified(), port), 0)
+	l, err := n.ListenTCP(network, netip.AddrPortFrom(local, port), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -70,15 +70,15 @@ func ourConn(n *socket.Net, dial bool) (*socket.TCPConn, error) {
 
 func (p *peer) theirConn(weDial bool) (conn, error) {
 	if !weDial {
-		p.sleep(time.Millisecond) // until we listen
+		p.sleep(3 * time.Second) // until we listen
 	}
 	for !weDial {
-		c, err := gonet.DialTCP(p.stack, ourEnd(), ipv4.ProtocolNumber)
+		c, err := gonet.DialTCP(p.stack, end(ourAddrs[p.ipv6]), protocolOf(p.ipv6))
 		if err == nil || !strings.Contains(err.Error(), "no route to host") {
 			return c, err
 		}
 	}
-	l, err := gonet.ListenTCP(p.stack, theirEnd(), ipv4.ProtocolNumber)
+	l, err := gonet.ListenTCP(p.stack, end(theirAddrs[p.ipv6]), protocolOf(p.ipv6))
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +178,14 @@ func TestTransfers(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+func TestTransfersOverIPv6(t *testing.T) {
+	for _, loss := range []string{"0%", "5%"} {
+		for _, weDial := range []bool{true, false} {
+			newPeer(t, setting{link: "rate: 1gbit, queue: 10000p, delay: 5ms, loss: " + loss, ipv6: true}).transfer(weDial, 1<<20, 1<<20)
 		}
 	}
 }
