@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -77,17 +79,32 @@ func isCapture(path string) bool {
 	return ext == ".pcapng" || ext == ".pcap"
 }
 
+// drawLadder draws the TCP connections of a lab's run or of a capture.
 func drawLadder(cmd *cobra.Command, path string, ladder *hopyard.Ladder, out io.Writer) error {
 	if isCapture(path) {
 		if err := ladder.Capture(path); err != nil {
 			return err
 		}
-		return ladder.Write(out)
+	} else {
+		l, err := hopyard.Open(path)
+		if err != nil {
+			return err
+		}
+		if _, err := l.Run(cmd.Context(), hopyard.RunOptions{Ladder: ladder}); err != nil {
+			return err
+		}
 	}
-	l, err := hopyard.Open(path)
-	if err != nil {
+	var drawn strings.Builder
+	if err := ladder.Write(&drawn); err != nil {
 		return err
 	}
-	_, err = l.Run(cmd.Context(), hopyard.RunOptions{Ladder: ladder})
-	return errors.Join(err, ladder.Write(out))
+	switch {
+	case drawn.Len() > 0:
+	case ladder.Host != "":
+		fmt.Fprintf(&drawn, "no TCP connection of %s\n", ladder.Host)
+	default:
+		drawn.WriteString("no TCP connection\n")
+	}
+	_, err := io.WriteString(out, drawn.String())
+	return err
 }

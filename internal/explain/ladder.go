@@ -99,8 +99,9 @@ func (s *segment) room() uint32 {
 }
 
 // readSegment takes a TCP segment out of a frame; ok is false for anything else,
-// and for fragments, whose first part alone tells too little.
-func readSegment(frame []byte) (s segment, ok bool) {
+// and for fragments, whose first part alone tells too little. Options cost most
+// and are read where they will be drawn.
+func readSegment(frame []byte, options bool) (s segment, ok bool) {
 	e, err := wire.ParseEthernet(frame)
 	if err != nil {
 		return s, false
@@ -131,7 +132,9 @@ func readSegment(frame []byte) (s segment, ok bool) {
 	}
 	s.src, s.dst = netip.AddrPortFrom(src, t.SrcPort()), netip.AddrPortFrom(dst, t.DstPort())
 	s.seq, s.ack, s.flags, s.window, s.length = t.Seq(), t.Ack(), t.Flags(), t.Window(), len(t.Payload())
-	s.readOptions(t.Options())
+	if options {
+		s.readOptions(t.Options())
+	}
 	return s, true
 }
 
@@ -180,7 +183,11 @@ func (l *Ladder) Event(e record.Event) {
 		r.see(e, l.places[e.Place], l.events)
 		return
 	}
-	s, ok := readSegment(e.Data)
+	drawn := l.packets != nil || l.names == nil
+	if !drawn && e.Kind != record.Sent {
+		return
+	}
+	s, ok := readSegment(e.Data, drawn)
 	if !ok {
 		return
 	}
