@@ -15,6 +15,7 @@ import (
 	"github.com/hopyard/hopyard/internal/lab"
 	"github.com/hopyard/hopyard/internal/record"
 	"github.com/hopyard/hopyard/internal/scenario"
+	"github.com/hopyard/hopyard/internal/wire"
 )
 
 func open(t testing.TB, path string) *hopyard.Lab {
@@ -69,7 +70,7 @@ func judgeCaptures(t *testing.T, dir string, r *hopyard.Report) {
 		tcp = tcp || l.TCP != nil
 	}
 	for _, d := range r.Drops {
-		if d.Link != "" {
+		if d.Link != "" || d.Reason == wire.DropNeighborFailed.String() {
 			loss = "loss"
 		}
 	}
