@@ -134,6 +134,9 @@ func (c *connection) follow() {
 			c.ends[1].state = tcp.Closed // both open actively
 		}
 	}
+	if c.deaf() {
+		c.ends[1].state = 0
+	}
 	c.first = [2]tcp.State{c.ends[0].state, c.ends[1].state}
 	for _, s := range steps {
 		from := c.side(s.rung.src)
@@ -145,6 +148,12 @@ func (c *connection) follow() {
 		c.send(s.rung, c.ends[from], c.ends[1-from])
 		s.rung.states[from] = stateName(c.ends[from].state)
 	}
+}
+
+// deaf reports whether nothing reached the other end, and nothing came from it: it
+// may not be there at all.
+func (c *connection) deaf() bool {
+	return !slices.ContainsFunc(c.rungs, func(r *rung) bool { return r.src == c.ends[1].port || r.arrives })
 }
 
 func stateName(s tcp.State) string {

@@ -98,7 +98,7 @@ func (l *Ladder) connection(b *strings.Builder, c *connection) {
 		b.WriteString("  the beginning is not in the recording: windows are not scaled, states not known\n")
 	}
 	for _, e := range c.ends {
-		if l.names[e.port.Addr()] == "" {
+		if l.names[e.port.Addr()] == "" && !c.deaf() {
 			fmt.Fprintf(b, "  the recording does not see %v: what goes there is taken to arrive at once\n", e.port.Addr())
 		}
 	}

@@ -16,7 +16,7 @@ const dupThresh = 3
 func (e *end) why(r *rung, peer *end) string {
 	text := e.cause(r, peer)
 	if peer.received && !before(peer.rcvNxt, r.seq+r.room()) {
-		text += "; needless: it had arrived"
+		text += "; a copy had arrived"
 	}
 	return text
 }

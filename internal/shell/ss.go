@@ -101,6 +101,9 @@ func (v *ssView) rows(now sim.Time, s *stack.Stack) (rows []ssRow) {
 				if (t.IsV6() && (t.Conn() == nil || t.Local().Addr().Is6())) == six && v.wants(tcpState(t)) {
 					rows = append(rows, v.tcpRow(now, t))
 				}
+				if t.Listener() != nil && v.all {
+					rows = append(rows, v.requests(now, t, six)...)
+				}
 			}
 		}
 	}
@@ -171,6 +174,23 @@ func (v *ssView) tcpRow(now sim.Time, t *stack.TCP) ssRow {
 		r.info = ssInfo(&i)
 	}
 	return r
+}
+
+// requests are the handshakes under way at a listener, of one family: connections
+// that have no socket yet.
+func (v *ssView) requests(now sim.Time, t *stack.TCP, six bool) (rows []ssRow) {
+	for _, q := range t.Listener().Requests(now) {
+		if q.Remote.Addr().Is6() != six {
+			continue
+		}
+		r := ssRow{netid: "tcp", state: ssStates[tcp.SynReceived]}
+		v.ends(&r, q.Local, q.Remote, six, t.Options)
+		if v.options {
+			r.rest = fmt.Sprintf("timer:(on,%s,%d)", ssTime(q.TimerLeft), q.Retries)
+		}
+		rows = append(rows, r)
+	}
+	return rows
 }
 
 func (v *ssView) ends(r *ssRow, local, remote netip.AddrPort, six bool, o stack.SocketOptions) {
