@@ -20,6 +20,7 @@ import (
 	"github.com/hopyard/hopyard/internal/lab"
 	"github.com/hopyard/hopyard/internal/sim"
 	"github.com/hopyard/hopyard/internal/socket"
+	"github.com/hopyard/hopyard/internal/stack"
 	"github.com/hopyard/hopyard/internal/tcp"
 )
 
@@ -262,5 +263,35 @@ func TestInfo(t *testing.T) {
 		if err != nil || i.State != tcp.Established || i.RTT.Truncate(time.Millisecond) != 20*time.Millisecond || i.BytesAcked != 100_001 || i.TotalRetrans != 0 || i.SendMSS != 1448 {
 			t.Errorf("%+v, %v", i, err)
 		}
+	})
+}
+
+// A program that waits in Accept gets the connection in the very call in which it
+// comes about; the connection's timers are armed all the same.
+func TestAcceptedConnectionKeepsItselfAlive(t *testing.T) {
+	between(t, "delay: 1ms", func(n *socket.Net) {
+		l, err := n.Listen("tcp", ":80")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := l.Accept(); err != nil {
+			t.Error(err)
+			return
+		}
+		time.Sleep(50 * time.Second)
+		n.Inspect(func(_ sim.Time, s *stack.Stack) {
+			if probes := s.TCPStats().TCPKeepAlive; probes != 3 {
+				t.Errorf("%d keepalive probes in 50 s, want one every 15 s", probes)
+			}
+		})
+	}, func(n *socket.Net) {
+		c, err := n.Dial(context.Background(), "tcp", "h2:80")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c.(*socket.TCPConn).SetKeepAlive(false)
+		time.Sleep(60 * time.Second)
 	})
 }

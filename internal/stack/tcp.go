@@ -495,8 +495,9 @@ func (l *tcpLayer) deliver(now sim.Time, in *Interface, segment *tcp.Segment) bo
 	}
 	prior := t.listener.Waiting()
 	t.listener.Input(now, segment, isn, o.mtu)
+	made := t.listener.Waiting() > prior // asked before a user who waits accepts it in after
 	t.after(now)
-	if t.listener.Waiting() > prior { // the segment that completed the handshake may have set timers
+	if made { // the segment that completed the handshake may have set timers
 		if child := l.find(segment.Dst, segment.Src); child != nil {
 			child.after(now)
 		}
