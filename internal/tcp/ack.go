@@ -103,7 +103,7 @@ func (c *Conn) inReduction() bool { return c.caState == caCWR || c.caState == ca
 
 // processAck is tcp_ack: steps of RFC 9293 3.10.7.4 "fifth, check the ACK field"
 // for a synchronised state. It reports false where the ACK is for something not
-// yet sent.
+// yet sent, or too old to be true.
 func (c *Conn) processAck(now sim.Time, s *Segment) bool {
 	a := acked{priorUna: c.sndUna, priorOut: c.packetsOut, delivered: c.delivered, lost: c.lostTotal}
 	a.priorInFlt = c.inFlight()
@@ -134,6 +134,9 @@ func (c *Conn) processAck(now sim.Time, s *Segment) bool {
 	c.probesOut = 0
 	c.lastAckArrived = now
 	if c.packetsOut == 0 {
+		if a.flags&flagDSACK != 0 { // the last retransmission was needless too
+			c.alert(now, &a, false)
+		}
 		c.ackProbe(now)
 		return true
 	}
@@ -156,12 +159,12 @@ func (c *Conn) processAck(now sim.Time, s *Segment) bool {
 	return true
 }
 
-// oldAck is an ACK of less than is acknowledged: no news but its SACK blocks. One
-// far too old is answered with a challenge (RFC 5961 5.2).
+// oldAck is an ACK of less than is acknowledged: no news but its SACK blocks. It
+// reports false for one older than a window, or than all that ever was acknowledged
+// (RFC 5961 5.2): the segment is not the peer's.
 func (c *Conn) oldAck(now sim.Time, s *Segment, a *acked) bool {
-	if before(s.Ack, c.sndUna-c.maxWindow) {
-		c.challenge(now)
-		return true
+	if before(s.Ack, c.sndUna-uint32(min(uint64(c.maxWindow), c.bytesAcked))) {
+		return false
 	}
 	if s.options.sackCount > 0 && c.sackEnabled && c.packetsOut > 0 {
 		c.tagSacked(now, s, a)
@@ -211,7 +214,7 @@ func (c *Conn) ackProbe(now sim.Time) {
 		}
 		return
 	}
-	c.setRetransmit(now, pendingWindowProbe, c.probeWait())
+	c.setRetransmit(now, pendingWindowProbe, c.untilUserTimeout(now, c.probesSince, c.probeWait()))
 }
 
 // tagSacked takes in SACK blocks (RFC 2018 5, RFC 2883 4).

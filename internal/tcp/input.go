@@ -175,7 +175,7 @@ func (c *Conn) inputSynchronized(now sim.Time, s *Segment) {
 	}
 	c.hearECN(s)
 	if !c.processAck(now, s) {
-		c.challenge(now) // RFC 5961 5.2: for something not yet sent
+		c.challenge(now) // RFC 5961 5.2: for something not yet sent, or too old
 		return
 	}
 	if !c.advanceState(now, s) {
@@ -191,10 +191,7 @@ func (c *Conn) inputSynchronized(now sim.Time, s *Segment) {
 			c.takeData(now, s) // old: answered
 		}
 	case FinWait1, FinWait2:
-		// RFC 9293 3.6.1 (RFC 1122 4.2.2.13): nobody is there to read it.
-		if c.orphan && after(s.Seq+uint32(len(s.Payload)), c.rcvNxt) && len(s.Payload) > 0 {
-			c.machine.Stats.TCPAbortOnData++
-			c.reset(now)
+		if c.refusesData(now, s) {
 			return
 		}
 		c.takeData(now, s)
@@ -238,9 +235,7 @@ func (c *Conn) advanceState(now sim.Time, s *Segment) bool {
 		c.state = FinWait2
 		c.notify(now)
 		if c.orphan {
-			if len(s.Payload) > 0 && after(s.Seq+uint32(len(s.Payload)), c.rcvNxt) {
-				c.machine.Stats.TCPAbortOnData++
-				c.reset(now)
+			if c.refusesData(now, s) {
 				return false
 			}
 			c.orphanFinWait2(now)
@@ -255,6 +250,19 @@ func (c *Conn) advanceState(now sim.Time, s *Segment) bool {
 		c.end(now, 0)
 		return false
 	}
+	return true
+}
+
+// refusesData is RFC 9293 3.6.1 (RFC 1122 4.2.2.13): data after close, or after
+// shutdown of both directions, which nobody will read, resets the connection. As in
+// Linux the reset takes its number from the segment.
+func (c *Conn) refusesData(now sim.Time, s *Segment) bool {
+	if !c.readEnd || len(s.Payload) == 0 || !after(s.Seq+uint32(len(s.Payload)), c.rcvNxt) {
+		return false
+	}
+	c.machine.Stats.TCPAbortOnData++
+	c.takeReset(now)
+	c.machine.Reset(now, s)
 	return true
 }
 

@@ -181,7 +181,16 @@ func (c *Conn) backOff(now sim.Time) {
 		c.backoff++
 		c.rto = min(2*c.rto, c.machine.Sysctl.RTOMax)
 	}
-	c.setRetransmit(now, pendingRetransmit, c.rto)
+	c.setRetransmit(now, pendingRetransmit, c.untilUserTimeout(now, c.retransStamp, c.rto))
+}
+
+// untilUserTimeout cuts a wait short so that TCP_USER_TIMEOUT, counted from since,
+// strikes when it should (tcp_clamp_rto_to_user_timeout).
+func (c *Conn) untilUserTimeout(now, since sim.Time, wait sim.Duration) sim.Duration {
+	if c.Options.UserTimeout == 0 || since == 0 {
+		return wait
+	}
+	return min(wait, max(since.Add(c.Options.UserTimeout).Sub(now), timeoutMin))
 }
 
 func (c *Conn) retransmitSyn(now sim.Time) {
@@ -310,7 +319,7 @@ func (c *Conn) probeTimeout(now sim.Time) {
 	if int(c.backoff) < c.machine.Sysctl.Retries2 {
 		c.backoff++
 	}
-	c.setRetransmit(now, pendingWindowProbe, c.probeWait())
+	c.setRetransmit(now, pendingWindowProbe, c.untilUserTimeout(now, c.probesSince, c.probeWait()))
 }
 
 // probeWait is tcp_probe0_when.
