@@ -301,7 +301,7 @@ func (p *peer) run(ours func(n *socket.Net) error, theirs func() error) {
 	if bad, sums := stats.InvalidSegmentsReceived.Value(), stats.ChecksumErrors.Value(); bad+sums != 0 {
 		p.t.Errorf("gVisor got %d segments without sense and %d bad checksums", bad, sums)
 	}
-	// gVisor sends its FIN twice; if neither is answered, it waits for ever.
+	// gVisor was seen to send its FIN twice and then, unanswered, to wait for ever.
 	if left := stats.CurrentConnected.Value(); left != 0 && p.lost() == 0 {
 		p.t.Errorf("%d of gVisor's connections are left", left)
 	}
