@@ -39,12 +39,14 @@ type end struct {
 	flight []sending
 
 	// What comes back for it.
+	acked    bool
 	una      uint32
 	backAt   sim.Time // when anything last arrived
 	back     bool
-	window   int // that its peer offers
-	dups     int // duplicate ACKs in a row that arrived
-	sacked   []wire.SACKBlock
+	window   int          // that its peer offers
+	dups     int          // duplicate ACKs in a row that arrived
+	hole     bool         // SACK tells of one
+	sackTop  uint32       // where the highest SACKed block begins
 	rtt      sim.Duration // of the first sample, 0: none
 	probed   bool         // a tail loss probe is out
 	lossEnd  uint32       // after a timeout: until this is acknowledged
@@ -55,8 +57,8 @@ type end struct {
 	// What it received.
 	received bool
 	rcvNxt   uint32
-	top      uint32 // beyond the highest that arrived
-	holes    []wire.SACKBlock
+	top      uint32           // beyond the highest that arrived
+	islands  []wire.SACKBlock // beyond rcvNxt, apart from each other
 	peerFin  bool
 	finAt    uint32
 }
@@ -212,7 +214,7 @@ func (c *connection) send(r *rung, e, peer *end) {
 // isProbe reports whether a segment repeats the number before the next, which
 // asks for an ACK and carries nothing new (RFC 9293 3.8.4, and Linux's window probes).
 func isProbe(r *rung, e *end) bool {
-	return r.length <= 1 && r.flags&(wire.TCPSyn|wire.TCPFin|wire.TCPRst) == 0 && r.seq == e.next-1 && e.una == e.next
+	return r.length <= 1 && r.flags&(wire.TCPSyn|wire.TCPFin|wire.TCPRst) == 0 && r.seq == e.next-1 && e.acked && e.una == e.next
 }
 
 // note remembers when bytes were sent.
@@ -368,16 +370,16 @@ func (c *connection) arriveSYN(r *rung, e *end) {
 // offers what the one before did (RFC 5681 2).
 func (e *end) acknowledged(r *rung, sameWindow bool) {
 	for _, b := range r.blocks {
-		if before(r.ack, b.Right) {
-			e.sacked = append(e.sacked, b)
+		if before(r.ack, b.Left) && (!e.hole || before(e.sackTop, b.Left)) {
+			e.hole, e.sackTop = true, b.Left
 		}
 	}
 	switch {
 	case !e.sent:
 		return
-	case e.una == r.ack && r.room() == 0 && e.una != e.next && (sameWindow || len(r.blocks) > 0):
+	case e.acked && e.una == r.ack && r.room() == 0 && e.una != e.next && (sameWindow || len(r.blocks) > 0):
 		e.dups++
-	case before(e.una, r.ack) || e.una == 0:
+	case !e.acked || before(e.una, r.ack):
 		e.advance(r)
 	}
 	if r.ack != e.next {
@@ -401,8 +403,8 @@ func (e *end) acknowledged(r *rung, sameWindow bool) {
 
 // advance is an ACK that acknowledges more.
 func (e *end) advance(r *rung) {
-	e.una, e.dups, e.probed = r.ack, 0, false
-	e.sacked = slices.DeleteFunc(e.sacked, func(b wire.SACKBlock) bool { return !before(r.ack, b.Right) })
+	e.acked, e.una, e.dups, e.probed = true, r.ack, 0, false
+	e.hole = e.hole && before(r.ack, e.sackTop)
 	e.flight = slices.DeleteFunc(e.flight, func(f sending) bool {
 		done := !before(r.ack, f.right)
 		if done && !f.again && e.rtt == 0 { // Karn: only of what was sent once
@@ -427,9 +429,9 @@ func (e *end) receive(r *rung) {
 	}
 	switch {
 	case before(e.rcvNxt, r.seq):
-		r.mark("waits for %s", plural(int(r.seq-e.rcvNxt)-covered(e.holes, e.rcvNxt, r.seq), "byte"))
-		e.holes = append(e.holes, wire.SACKBlock{Left: r.seq, Right: right})
-	case before(r.seq, e.top) && before(e.rcvNxt, right) && len(e.holes) > 0 && !r.again:
+		r.mark("waits for %s", plural(int(r.seq-e.rcvNxt)-covered(e.islands, e.rcvNxt, r.seq), "byte"))
+		e.islands = join(e.islands, wire.SACKBlock{Left: r.seq, Right: right})
+	case before(r.seq, e.top) && before(e.rcvNxt, right) && len(e.islands) > 0 && !r.again:
 		r.mark("out of order: overtaken on the way")
 	}
 	if before(e.top, right) {
@@ -441,15 +443,29 @@ func (e *end) receive(r *rung) {
 	if !before(e.rcvNxt, r.seq) && before(e.rcvNxt, right) {
 		e.rcvNxt = right
 	}
-	for again := true; again; {
-		again = false
-		for _, h := range e.holes {
-			if !before(e.rcvNxt, h.Left) && before(e.rcvNxt, h.Right) {
-				e.rcvNxt, again = h.Right, true
-			}
+	for _, h := range e.islands { // at most one begins here: they do not touch
+		if !before(e.rcvNxt, h.Left) && before(e.rcvNxt, h.Right) {
+			e.rcvNxt = h.Right
 		}
 	}
-	e.holes = slices.DeleteFunc(e.holes, func(h wire.SACKBlock) bool { return !before(e.rcvNxt, h.Right) })
+	e.islands = slices.DeleteFunc(e.islands, func(h wire.SACKBlock) bool { return !before(e.rcvNxt, h.Right) })
+}
+
+// join adds a block to some that neither overlap nor touch, and keeps them so.
+func join(blocks []wire.SACKBlock, b wire.SACKBlock) []wire.SACKBlock {
+	blocks = slices.DeleteFunc(blocks, func(o wire.SACKBlock) bool {
+		apart := before(o.Right, b.Left) || before(b.Right, o.Left)
+		if !apart {
+			if before(o.Left, b.Left) {
+				b.Left = o.Left
+			}
+			if before(b.Right, o.Right) {
+				b.Right = o.Right
+			}
+		}
+		return !apart
+	})
+	return append(blocks, b)
 }
 
 // covered is how many of the bytes between two numbers are in blocks that do

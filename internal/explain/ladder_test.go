@@ -18,6 +18,7 @@ import (
 	"github.com/hopyard/hopyard/internal/sim"
 	"github.com/hopyard/hopyard/internal/socket"
 	"github.com/hopyard/hopyard/internal/tcp"
+	"github.com/hopyard/hopyard/internal/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite what ladders are expected")
@@ -269,4 +270,37 @@ func TestLadderOfReordering(t *testing.T) {
 		c.Write(make([]byte, 14_480))
 	}), &l)
 	golden(t, "reordering", &l)
+}
+
+// FuzzLadder has segments that make no sense on their way between two hosts.
+func FuzzLadder(f *testing.F) {
+	f.Add([]byte{1, 2, 0, 0, 0, 9, 9, 1, 0, 0, 1, 18, 1, 0, 7, 7})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var l explain.Ladder
+		l.AddPlace(0, record.Place{Node: "h1", Port: "eth0"})
+		l.AddPlace(1, record.Place{Node: "h2", Port: "eth0"})
+		ends := [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")}
+		for i := 0; len(b) >= 8; i++ {
+			from := int(b[0] & 1)
+			h := wire.TCPHeader{
+				Src: ends[from], Dst: ends[1-from], Flags: wire.TCPFlags(b[1]), Window: uint16(b[2]) << (b[0] >> 4),
+				Seq: uint32(b[3]) * 100, Ack: uint32(b[4]) * 100, Options: b[8:min(len(b), 8+int(b[6]%40))],
+			}
+			segment := wire.AppendTCP(nil, h, make([]byte, int(b[5])))
+			frame := wire.AppendEthernet(nil, wire.EthernetHeader{Type: wire.TypeIPv4})
+			frame = wire.AppendIPv4(frame, wire.IPv4Header{Src: ends[from].Addr(), Dst: ends[1-from].Addr(), TTL: 64, Protocol: wire.ProtocolTCP}, len(segment))
+			e := record.Event{At: sim.Time(i), Kind: record.Sent, Place: from, Packet: uint64(b[7]), Data: append(frame, segment...)}
+			l.Event(e)
+			if b[0]&2 != 0 {
+				e.Kind, e.Place = record.Received, 1-from
+			} else {
+				e.Kind, e.Why = record.Dropped, wire.Drop(b[0]>>2)
+			}
+			l.Event(e)
+			b = b[8:]
+		}
+		if err := l.Write(io.Discard); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -97,11 +97,7 @@ func (l *Ladder) connection(b *strings.Builder, c *connection) {
 	if !c.whole {
 		b.WriteString("  the beginning is not in the recording: windows are not scaled, states not known\n")
 	}
-	for _, e := range c.ends {
-		if l.names[e.port.Addr()] == "" && !c.deaf() {
-			fmt.Fprintf(b, "  the recording does not see %v: what goes there is taken to arrive at once\n", e.port.Addr())
-		}
-	}
+	b.WriteString(l.blindness(c))
 	arrow, times := 0, timeWidth
 	for _, r := range c.rungs {
 		arrow = max(arrow, utf8.RuneCountInString(r.text)+6)
@@ -123,6 +119,23 @@ func (l *Ladder) connection(b *strings.Builder, c *connection) {
 	for _, r := range c.rungs {
 		line(r.at.String(), r.states[0], r.arrow(c.side(r.src) == 0, arrow), r.states[1], r.marks)
 	}
+}
+
+// blindness says which ends the recording does not see.
+func (l *Ladder) blindness(c *connection) string {
+	var unseen []string
+	for _, e := range c.ends {
+		if l.names[e.port.Addr()] == "" {
+			unseen = append(unseen, e.port.Addr().String())
+		}
+	}
+	switch {
+	case unseen == nil || c.deaf():
+		return ""
+	case len(unseen) == 2:
+		return "  the recording does not say which ends it sees: segments are taken to arrive at once\n"
+	}
+	return "  the recording does not see " + unseen[0] + ": what goes there is taken to arrive at once\n"
 }
 
 // arrow draws the segment from its sender to where it came.

@@ -70,12 +70,7 @@ func (e *end) timed(now sim.Time) bool {
 
 // sackedAbove reports whether bytes after seq are known to have arrived.
 func (e *end) sackedAbove(seq uint32) bool {
-	for _, b := range e.sacked {
-		if before(seq, b.Left) {
-			return true
-		}
-	}
-	return false
+	return e.hole && before(seq, e.sackTop)
 }
 
 // round takes from a time what nobody reads.
