@@ -512,7 +512,9 @@ func (c *Conn) synFlags(flags wire.TCPFlags) wire.TCPFlags {
 		}
 		return flags
 	}
-	if c.machine.Sysctl.ECN == 1 {
+	// RFC 3168 6.1.1.1: a SYN sent again does not ask, for some hosts drop those that do
+	// (tcp_ecn_fallback).
+	if c.machine.Sysctl.ECN == 1 && c.totalRetrans == 0 {
 		flags |= wire.TCPEce | wire.TCPCwr
 	}
 	return flags

@@ -251,10 +251,11 @@ func (c *Conn) giveUp(now sim.Time) bool {
 // orphanRetries is tcp_orphan_retries: fewer where nobody waits any more.
 func (c *Conn) orphanRetries() int {
 	retries := c.machine.Sysctl.OrphanRetries
-	if c.soft != 0 && c.rto >= c.machine.Sysctl.RTOMax {
+	alive := c.rto < c.machine.Sysctl.RTOMax
+	switch {
+	case c.soft != 0 && !alive:
 		return 0
-	}
-	if retries == 0 {
+	case retries == 0 && alive:
 		return 8
 	}
 	return retries
