@@ -520,9 +520,11 @@ func (c *Conn) measureEcho(now sim.Time, s *Segment) {
 	}
 }
 
-// hearECN is the receiver's half of RFC 3168 6.1.3.
+// hearECN is the receiver's half of RFC 3168 6.1.3. The sender's window may be as
+// small as one segment after a congestion mark, so the next ACKs do not wait
+// (tcp_ecn_accept_cwr, tcp_ecn_check_ce).
 func (c *Conn) hearECN(s *Segment) {
-	if c.ecn&ecnOK == 0 {
+	if c.ecn&ecnOK == 0 || len(s.Payload) == 0 {
 		return
 	}
 	if s.Flags.Has(wire.TCPCwr) {
@@ -530,8 +532,10 @@ func (c *Conn) hearECN(s *Segment) {
 		c.ack.atOnce = true
 	}
 	if s.CE {
-		c.ecn |= ecnDemandCWR
-		c.ack.atOnce = true
+		if c.ecn&ecnDemandCWR == 0 {
+			c.quickAck(2)
+		}
+		c.ecn |= ecnDemandCWR | ecnSeen
 	}
 }
 

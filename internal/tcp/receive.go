@@ -179,9 +179,6 @@ func (c *Conn) takeData(now sim.Time, s *Segment) {
 	} else {
 		c.takeOutOfOrder(seq, payload)
 	}
-	if s.CE {
-		c.ecn |= ecnSeen
-	}
 	if c.finAhead && c.rcvNxt == c.finAt {
 		c.finAhead = false
 		c.takeFin(now)
@@ -445,7 +442,7 @@ func (c *Conn) ackAfterData(now sim.Time) {
 	}
 	full := c.rcvNxt-c.rcvWup > uint32(p.mss) &&
 		(int(c.rcvNxt-c.copied) < c.Options.ReceiveLowat || c.newWindow() >= c.rcvWnd)
-	if full || p.quick > 0 && !p.pingpong || p.atOnce || c.ecn&ecnDemandCWR != 0 {
+	if full || p.quick > 0 && !p.pingpong || p.atOnce {
 		c.sendAck(now)
 		return
 	}
