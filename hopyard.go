@@ -90,6 +90,8 @@ type RunOptions struct {
 	Until time.Duration // end here; 0: as the lab says
 	Live  bool          // by the wall clock
 
+	TAP []TAP // nodes whose part a TAP device plays; only with Live
+
 	PcapDir   string   // write captures into this folder; "": none
 	PcapLinks []string // only of these links or link ends; none: all
 
@@ -121,6 +123,10 @@ func (l *Lab) Run(ctx context.Context, o RunOptions) (report *Report, err error)
 	}
 	rec := record.New()
 	network := lab.Build(plan, rec)
+	devices, err := l.openTAPs(o)
+	if err != nil {
+		return nil, err
+	}
 	if o.PcapDir != "" {
 		ends, err := l.ends(o.PcapLinks)
 		if err != nil {
@@ -138,7 +144,10 @@ func (l *Lab) Run(ctx context.Context, o RunOptions) (report *Report, err error)
 	if o.Ladder != nil {
 		rec.Attach(o.Ladder)
 	}
-	report, err = l.scenario.Play(ctx, network, scenario.Options{Live: o.Live, Until: sim.Time(o.Until), Progress: o.Progress, Sample: o.Sample})
+	report, err = l.scenario.Play(ctx, network, scenario.Options{
+		Live: o.Live, Until: sim.Time(o.Until), Progress: o.Progress, Sample: o.Sample,
+		SetUp: func(now sim.Time) error { plugIn(now, network, devices); return nil }, Stay: len(devices) > 0,
+	})
 	return report, errors.Join(err, rec.Close())
 }
 

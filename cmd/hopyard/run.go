@@ -19,12 +19,14 @@ import (
 func newRun() *cobra.Command {
 	var o hopyard.RunOptions
 	var asJSON, quiet, noProgress bool
+	var taps []string
 	cmd := &cobra.Command{
 		Use:   "run LAB",
 		Short: "Run a lab and tell what happened",
 		Example: `  hopyard run labs/first.yaml
   hopyard run labs/first.yaml --pcap captures    then open captures/all.pcapng in Wireshark
-  hopyard run labs/first.yaml --live             by the wall clock`,
+  hopyard run labs/first.yaml --live             by the wall clock
+  hopyard run labs/first.yaml --live --tap h2    this machine plays h2, by a TAP device (root)`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := hopyard.Open(args[0])
@@ -35,6 +37,14 @@ func newRun() *cobra.Command {
 				return errors.New("--pcap-link chooses what --pcap DIR writes; give that too")
 			}
 			stderr := cmd.ErrOrStderr()
+			o.TAP = nil
+			for _, t := range taps {
+				node, device, _ := strings.Cut(t, "=")
+				o.TAP = append(o.TAP, hopyard.TAP{Node: node, Device: device, Joined: func(device string, commands []string) {
+					fmt.Fprintf(stderr, "This machine plays %s by the device %s. Give it its place (Ctrl-C ends the run):\n  %s\n",
+						node, device, strings.Join(commands, "\n  "))
+				}})
+			}
 			fmt.Fprint(stderr, l.Warnings().Render(colourOn(cmd, stderr)))
 			if !noProgress && !quiet && isTerminal(stderr) {
 				o.Progress = drawProgress(stderr)
@@ -67,6 +77,7 @@ func newRun() *cobra.Command {
 	f.Uint64Var(&o.Seed, "seed", 0, "run with this seed instead of the lab's")
 	f.DurationVar(&o.Until, "until", 0, "end at this virtual time, as in 10s or 2m")
 	f.BoolVar(&o.Live, "live", false, "run by the wall clock")
+	f.StringArrayVar(&taps, "tap", nil, "have a TAP device play a node with one link, as in `NODE=DEVICE`; with --live, on Linux, as root")
 	f.BoolVarP(&quiet, "quiet", "q", false, "print nothing; the exit status tells")
 	f.BoolVar(&noProgress, "no-progress", false, "do not show how far a long run is")
 	return cmd

@@ -98,19 +98,12 @@ func runLine(net *socket.Net, line string) result {
 // newPeerWith is newPeer for another lab, in whose kernel setUp runs first.
 func newPeerWith(t *testing.T, text string, setUp func(p *peer)) *peer {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		unable(t, "makes network namespaces: needs root")
-	}
-	for _, tool := range []string{"ip", "ping", "arping", "traceroute", "nc", "curl", "tshark"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			unable(t, "needs %s: %v", tool, err)
-		}
-	}
+	needs(t)
 	device, name, err := uplink.OpenTAP("")
 	if err != nil {
 		unable(t, "%v", err)
 	}
-	p := &peer{t: t, namespace: "hopyard-" + strings.ToLower(rand.Text()[:12])}
+	p := newNamespace(t)
 	p.configure(name)
 
 	l, found := lab.Parse("judge.yaml", []byte(text))
@@ -139,12 +132,33 @@ func newPeerWith(t *testing.T, text string, setUp func(p *peer)) *peer {
 	return p
 }
 
-// configure makes the namespace and gives the TAP device its addresses there.
+// needs ends the test where the machine cannot run it.
+func needs(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		unable(t, "makes network namespaces: needs root")
+	}
+	for _, tool := range []string{"ip", "ping", "arping", "traceroute", "nc", "curl", "tshark"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			unable(t, "needs %s: %v", tool, err)
+		}
+	}
+}
+
+// newNamespace makes a namespace without a lab.
+func newNamespace(t *testing.T) *peer {
+	t.Helper()
+	needs(t)
+	p := &peer{t: t, namespace: "hopyard-" + strings.ToLower(rand.Text()[:12])}
+	p.must("ip", "netns", "add", p.namespace)
+	t.Cleanup(func() { p.must("ip", "netns", "del", p.namespace) })
+	return p
+}
+
+// configure gives the TAP device its addresses in the namespace.
 // Nothing but what a test does makes Linux send.
 func (p *peer) configure(tap string) {
 	p.t.Helper()
-	p.must("ip", "netns", "add", p.namespace)
-	p.t.Cleanup(func() { p.must("ip", "netns", "del", p.namespace) })
 	p.must("ip", "link", "set", tap, "netns", p.namespace, "name", "lab0")
 	inside := func(args ...string) {
 		p.t.Helper()

@@ -151,14 +151,15 @@ func (b *builder) link(i int) {
 		places = append(places, place)
 		m := b.Nodes[e.Node]
 		cfg.Ends = append(cfg.Ends, link.EndConfig{
-			Origin: m.origin(), Receiver: m.receiver(), Port: e.Interface, Place: place, Settings: p.Settings[k],
+			Origin: m.Origin(), Receiver: m.receiver(), Port: e.Interface, Place: place, Settings: p.Settings[k],
 		})
 	}
 	b.places = append(b.places, places)
 	b.Links = append(b.Links, link.New(cfg))
 }
 
-func (m Machine) origin() *sim.Origin {
+// Origin is the machine in the order of events.
+func (m Machine) Origin() *sim.Origin {
 	switch {
 	case m.Host != nil:
 		return m.Host.Origin()

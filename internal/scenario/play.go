@@ -19,6 +19,13 @@ type Options struct {
 	// second of wall time, from the first second on.
 	Progress func(Progress)
 
+	// SetUp, if not nil, runs in the kernel when the network is up.
+	SetUp func(now sim.Time) error
+
+	// Stay has the run go on when all that the lab asks for is done, until it is
+	// stopped or the lab's duration is over.
+	Stay bool
+
 	// Sample has the connections of tcp loads sampled, for Report.Series. It changes
 	// nothing of what happens.
 	Sample bool
@@ -103,7 +110,7 @@ func (s *Scenario) Play(ctx context.Context, n *lab.Network, o Options) (*Report
 	if o.Live {
 		run = n.Kernel.RunLive
 	}
-	err := run(ctx, until, func() { p.setUp(until) }, p.finish)
+	err := run(ctx, until, func() { p.setUp(until, o) }, p.finish)
 	stop()
 	err = errors.Join(p.started, err)
 	if p.report != nil {
@@ -147,8 +154,12 @@ func (p *player) watch(o Options, until sim.Time, begin time.Time) (stop func())
 }
 
 // setUp starts the network and sets a timer for everything that is to happen.
-func (p *player) setUp(until sim.Time) {
-	if p.started = p.network.Start(0); p.started != nil {
+func (p *player) setUp(until sim.Time, o Options) {
+	p.started = p.network.Start(0)
+	if p.started == nil && o.SetUp != nil {
+		p.started = o.SetUp(0)
+	}
+	if p.started != nil {
 		p.network.Kernel.End()
 		return
 	}
@@ -157,6 +168,9 @@ func (p *player) setUp(until sim.Time) {
 		p.origin.Set(&p.last, until)
 	}
 	p.open = 1 // this
+	if o.Stay {
+		p.open++
+	}
 	for _, it := range p.items {
 		if it.load != nil {
 			r := &loadResult{}
